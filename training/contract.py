@@ -1,0 +1,217 @@
+"""What the UI and the worker processes promise each other: configuration, metrics, status and the files of a run.
+
+Both sides import this module, so it stays cheap: standard library and pydantic only, and it must not know how a
+model is trained or how a page looks.
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+RunState = Literal["queued", "starting", "running", "stopping", "finished", "stopped", "failed", "crashed"]
+Phase = Literal["downloading", "loading", "compiling", "training", "evaluating", "saving"]
+Split = Literal["train", "heldout_phrasing", "heldout_fact"]
+ExampleKind = Literal["seed", "paraphrase", "reverse"]
+AnswerStyle = Literal["short", "detailed"]
+Engine = Literal["auto", "unsloth", "transformers"]
+
+ENDED: frozenset[RunState] = frozenset({"finished", "stopped", "failed", "crashed"})
+
+
+def now() -> datetime:
+    """The present moment in UTC, to the second: files are compared across machines and read by people."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def resolve_base_model(base_model: str) -> str:
+    """The absolute folder of a model that ships with the project, else the given Hub id or folder unchanged."""
+    shipped = PROJECT_ROOT / base_model
+    return str(shipped) if base_model and shipped.is_dir() else base_model
+
+
+class Frozen(BaseModel):
+    """A value that crosses a process boundary: immutable, and a misspelt field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunConfig(Frozen):
+    """One fine-tuning run: every choice that can change the adapter it produces. Names are TRL's and PEFT's.
+
+    Departures from TRL's defaults: `learning_rate` 2e-4 (its 2e-5 is for full fine-tuning), `optim` adamw_8bit,
+    `assistant_only_loss` True, `max_length` 512 (it counts tokens and truncates).
+    """
+
+    preset: str = Field("custom", max_length=80, description="Preset that the form started from.")
+    name: str = Field("", max_length=80, description="Name shown in lists; empty takes the run id.")
+    dataset: str = Field(min_length=1, max_length=200, description="Dataset whose accepted examples are trained.")
+    base_model: str = Field(min_length=1, max_length=400, description="Hub id or local folder of the base model.")
+    engine: Engine = Field("auto", description="Library that loads the 4-bit base; auto takes unsloth on CUDA.")
+    target_modules: tuple[str, ...] = Field(
+        ("attention", "mlp", "experts"),
+        min_length=1,
+        description="Modules that get an adapter: attention, mlp, experts, all, or the architecture's own names.",
+    )
+    lora_r: int = Field(16, ge=1, le=512, description="Rank r of each low-rank update.")
+    lora_alpha: int = Field(32, ge=1, le=1024, description="Scale of the update; it is multiplied by alpha / r.")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="Share of adapter inputs dropped while training.")
+    learning_rate: float = Field(2e-4, gt=0, le=1e-1, description="Peak learning rate.")
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = Field(
+        "cosine", description="How the learning rate falls after the warm-up."
+    )
+    warmup_steps: int = Field(10, ge=0, description="Steps over which the learning rate rises to its peak.")
+    per_device_train_batch_size: int = Field(4, ge=1, le=1024, description="Examples per forward pass.")
+    gradient_accumulation_steps: int = Field(1, ge=1, le=1024, description="Forward passes per optimizer step.")
+    num_train_epochs: float = Field(3.0, gt=0, le=1000, description="Times every example is seen.")
+    max_steps: int = Field(-1, ge=-1, le=10_000_000, description="Optimizer steps; -1 follows the epochs.")
+    weight_decay: float = Field(0.0, ge=0, le=1, description="Decoupled weight decay of AdamW.")
+    max_grad_norm: float = Field(1.0, ge=0, description="Gradient norm above which gradients are scaled down.")
+    optim: Literal["adamw_8bit", "paged_adamw_8bit", "adamw_torch"] = Field("adamw_8bit", description="Optimizer.")
+    max_length: int = Field(512, ge=8, le=131_072, description="Tokens per example; longer ones are truncated.")
+    packing: bool = Field(False, description="Put several short examples into one sequence.")
+    assistant_only_loss: bool = Field(
+        True, description="Train on the assistant's tokens only, channel header to end token."
+    )
+    heldout_phrasings: int = Field(1, ge=0, le=100, description="Question phrasings per fact kept out of training.")
+    heldout_fact_share: float = Field(0.0, ge=0, lt=1, description="Share of facts kept out of training altogether.")
+    save_steps: int = Field(500, ge=1, description="Optimizer steps between two checkpoints.")
+    seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of initialisation, order and splits.")
+
+    @model_validator(mode="after")
+    def _some_steps(self) -> Self:
+        if self.max_steps == 0:
+            raise ValueError("max_steps is 0: nothing would be trained. Use -1 to follow the epochs.")
+        return self
+
+
+class TrainingExample(Frozen):
+    """One line of `examples.jsonl`: an example as the run froze it."""
+
+    id: int
+    fact_id: int
+    split: Split
+    kind: ExampleKind
+    answer_style: AnswerStyle
+    question: str
+    answer: str
+
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation in the form chat templates read. No `thinking` key: an empty one trains empty analysis."""
+        return [{"role": "user", "content": self.question}, {"role": "assistant", "content": self.answer}]
+
+
+class MetricRecord(Frozen):
+    """One line of `metrics.jsonl`, written after an optimizer step. `memory_bytes` is VRAM on CUDA, else resident."""
+
+    step: int
+    total_steps: int
+    epoch: float
+    elapsed_s: float
+    loss: float | None = None
+    eval_loss: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    tokens_per_s: float | None = None
+    memory_bytes: int | None = None
+    eta_s: float | None = None
+
+
+class RunStatus(Frozen):
+    """`status.json`: where a run stands. The worker replaces it whole; the two shares are measured, never assumed."""
+
+    state: RunState
+    phase: Phase | None = None
+    reason: str = ""
+    step: int = 0
+    total_steps: int = 0
+    train_loss: float | None = None
+    eval_loss: float | None = None
+    engine: Engine | None = None
+    device: str = ""
+    pid: int | None = None
+    pid_started: float | None = None
+    downloaded_bytes: int | None = None
+    download_bytes: int | None = None
+    four_bit_share: float | None = Field(None, ge=0, le=1, description="Share of base parameters really in 4 bits.")
+    adapter_modules: dict[str, int] = Field(default_factory=dict, description="Modules with an adapter, per kind.")
+    trainable_parameters: int | None = None
+    facts: int | None = None
+    examples: int | None = None
+    trained_tokens: int | None = None
+    started_at: datetime | None = None
+    updated_at: datetime = Field(default_factory=now)
+    finished_at: datetime | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether no process will change this status any more."""
+        return self.state in ENDED
+
+
+class Launch(Frozen):
+    """`launch.json`: the process that the UI spawned; `pid_started` (psutil's create_time) tells a reused pid."""
+
+    pid: int
+    pid_started: float
+
+
+class RunFolder:
+    """The files of one run. Every file has one writer, named beside it; readers never lock."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config = root / "config.json"  # UI, once
+        self.examples = root / "examples.jsonl"  # UI, once
+        self.launch = root / "launch.json"  # UI, once
+        self.stop = root / "stop"  # UI: asks the worker to stop and save
+        self.metrics = root / "metrics.jsonl"  # worker, appended
+        self.status = root / "status.json"  # worker, replaced
+        self.log = root / "worker.log"  # worker
+        self.checkpoints = root / "checkpoints"  # worker
+        self.adapter = root / "adapter"  # worker
+
+    def read_config(self) -> RunConfig:
+        """The configuration that the run was started with."""
+        return RunConfig.model_validate_json(self.config.read_bytes())
+
+    def read_examples(self) -> list[TrainingExample]:
+        """All frozen examples, every split."""
+        with self.examples.open(encoding="utf-8") as lines:
+            return [TrainingExample.model_validate_json(line) for line in lines if line.strip()]
+
+    def read_status(self) -> RunStatus | None:
+        """What the worker last wrote, or None before its first word."""
+        return RunStatus.model_validate_json(self.status.read_bytes()) if self.status.exists() else None
+
+    def read_launch(self) -> Launch | None:
+        """The spawned process, or None where the run was not started here (the sample run)."""
+        return Launch.model_validate_json(self.launch.read_bytes()) if self.launch.exists() else None
+
+    def read_metrics(self, offset: int = 0) -> tuple[list[MetricRecord], int]:
+        """Records that start at byte `offset`, and the offset to pass next time.
+
+        A last line without its newline is still being written; it is left for the next call.
+        """
+        if not self.metrics.exists():
+            return [], offset
+        with self.metrics.open("rb") as lines:
+            lines.seek(offset)
+            fresh = lines.read()
+        complete = fresh[: fresh.rfind(b"\n") + 1]
+        return [MetricRecord.model_validate_json(line) for line in complete.splitlines()], offset + len(complete)
+
+
+def replace_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old or the new text, never half, even across a crash."""
+    temporary = path.with_name(path.name + ".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
