@@ -1,0 +1,25 @@
+"""How many examples a fact shall have; it must not know who writes them."""
+
+from pydantic import Field
+
+from training.contract import Frozen
+
+
+class Plan(Frozen):
+    """Examples of one fact: every question of a direction with every answer of that direction.
+
+    The seed question is one of `forward`, the seed answer one of `answers`. The reports' table 1 is (2 + 2) x 2.
+    """
+
+    forward: int = Field(8, ge=1, le=64, description="Phrasings of the question, the seed included.")
+    reverse: int = Field(8, ge=0, le=64, description="Reversed questions, whose answer is the subject.")
+    answers: int = Field(2, ge=1, le=2, description="Answers of each question: short, and detailed.")
+
+    @property
+    def per_fact(self) -> int:
+        """Examples of one fact, its seed pair included."""
+        return (self.forward + self.reverse) * self.answers
+
+    def total(self, facts: int) -> int:
+        """Examples of a dataset with this many facts, seed pairs included."""
+        return self.per_fact * facts
