@@ -1,0 +1,114 @@
+"""What crosses the boundary of the datasets: facts, examples, pages and reports; it must not know the tables."""
+
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import Field
+
+from studio.errors import StudioError
+from studio.i18n import text
+from training.contract import AnswerStyle, ExampleKind, Frozen
+
+ExampleStatus = Literal["pending", "accepted", "rejected"]
+
+
+class Fact(Frozen):
+    """One curated question and answer; `question` and `answer` are those of its seed example."""
+
+    id: int
+    question: str
+    answer: str
+    subject: str = ""
+    tags: tuple[str, ...] = ()
+    key_terms: tuple[tuple[str, ...], ...] = Field((), description="Terms a right answer holds, with alternatives.")
+    short_answer: bool = Field(True, description="Whether the answer is a short one rather than an explanation.")
+
+
+class Example(Frozen):
+    """One question and answer of a fact, as stored."""
+
+    id: int
+    fact_id: int
+    kind: ExampleKind
+    answer_style: AnswerStyle
+    status: ExampleStatus
+    question: str
+    answer: str
+    generator: str = Field("", description="Who made it: empty for a person or a file, else rules or a model.")
+    prompt_version: str = ""
+    created_at: datetime
+    updated_at: datetime
+
+
+class MadeExample(Frozen):
+    """An example that a generator made of a fact, not stored yet."""
+
+    fact_id: int
+    kind: Literal["paraphrase", "reverse"]
+    answer_style: AnswerStyle
+    question: str = Field(min_length=1)
+    answer: str = Field(min_length=1)
+    generator: str = Field(min_length=1, max_length=200)
+    prompt_version: str = ""
+    status: ExampleStatus = "accepted"
+
+
+class Page(Frozen):
+    """One page of a dataset's examples; `number` counts from 1 and is the page really shown."""
+
+    examples: list[Example]
+    total: int = Field(description="Examples that match, over all pages.")
+    number: int
+    pages: int
+
+
+class Counts(Frozen):
+    """How much a dataset holds."""
+
+    facts: int
+    examples: int
+    pending: int
+    by_kind: dict[ExampleKind, int]
+
+
+class RejectedLine(Frozen):
+    """A line of an imported file that did not come in, and why; `reason` is the English sentence."""
+
+    line: int = Field(description="Line of the file, or position in a JSON list or a Parquet table, from 1.")
+    reason: str
+    key: str
+    values: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def because(cls, line: int, error: StudioError) -> Self:
+        """The report of a line that raised `error`."""
+        values = {name: str(value) for name, value in error.values.items()}
+        return cls(line=line, reason=str(error), key=error.key, values=values)
+
+    def text(self, locale: str = "en") -> str:
+        """The reason in "ja" or "en"."""
+        return text(self.key, locale, **self.values)
+
+
+class ImportReport(Frozen):
+    """What an import brought in and what it left out."""
+
+    imported: int = Field(description="Examples that came in.")
+    rejected: list[RejectedLine]
+    facts: int = Field(description="Facts of the dataset after the import.")
+    examples: int = Field(description="Examples of the dataset after the import.")
+    unused_columns: list[str] = Field(default_factory=list, description="Columns of the file that were not read.")
+
+
+class Undone(Frozen):
+    """Which change was taken back; `str()` is the English sentence."""
+
+    key: str
+    values: dict[str, str | int]
+
+    def text(self, locale: str = "en") -> str:
+        """The sentence in "ja" or "en"."""
+        return text(self.key, locale, **self.values)
+
+    def __str__(self) -> str:
+        return self.text("en")

@@ -1,0 +1,34 @@
+"""Errors whose text is a sentence for people; it knows the sentences' keys, not who shows them.
+
+Everything else that is raised is a bug and belongs in the log.
+"""
+
+from studio.i18n import text
+
+
+class StudioError(Exception):
+    """Something a person can act on. `str()` is the English sentence, `text(locale)` the locale's."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__(key)
+        self.key = key
+        self.values = values
+
+    def text(self, locale: str = "en") -> str:
+        """The sentence in "ja" or "en"."""
+        return text(self.key, locale, **self.values)
+
+    def __str__(self) -> str:
+        return self.text("en")
+
+
+class StoreError(StudioError):
+    """The database could not be opened or written: full disk, read-only folder, a newer version's file."""
+
+
+class DatasetError(StudioError):
+    """A file, a name or a text that a dataset cannot take."""
+
+
+class UnknownDataset(DatasetError):
+    """No dataset has this name."""
