@@ -126,7 +126,9 @@ class RunStatus(Frozen):
 
     state: RunState
     phase: Phase | None = None
-    reason: str = ""
+    reason: str = Field("", description="English sentence of a failure; the code and values give it in any language.")
+    reason_code: str = Field("", description="Key of the sentence in assets/i18n/*/worker.json; empty for a bug.")
+    reason_values: dict[str, str] = Field(default_factory=dict, description="What fills the sentence's placeholders.")
     step: int = 0
     total_steps: int = 0
     train_loss: float | None = None
@@ -142,7 +144,9 @@ class RunStatus(Frozen):
     trainable_parameters: int | None = None
     facts: int | None = None
     examples: int | None = None
-    trained_tokens: int | None = None
+    trained_tokens: int | None = Field(None, description="Tokens that carry loss in one pass over the data.")
+    truncated: int | None = Field(None, description="Examples longer than max_length, cut at their end.")
+    untrained: int | None = Field(None, description="Examples left out: no token to train remained after the cut.")
     started_at: datetime | None = None
     updated_at: datetime = Field(default_factory=now)
     finished_at: datetime | None = None

@@ -1,0 +1,209 @@
+"""How a 4-bit base is loaded: unsloth on CUDA, transformers with bitsandbytes anywhere.
+
+Training and answering load through here, so both see the same weights; it must not know what an adapter is. At import
+it loads torch only: unsloth patches transformers, peft and trl and therefore has to be imported before them.
+"""
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from training.contract import Engine, resolve_base_model
+from training.errors import RunError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+UsedEngine = Literal["unsloth", "transformers"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class LoadedBase:
+    """A 4-bit base ready to be adapted or asked. `four_bit_share` is measured on the loaded parameters."""
+
+    model: Any
+    tokenizer: "PreTrainedTokenizerBase"
+    engine: UsedEngine
+    device: str
+    four_bit_share: float
+
+
+def nvidia_gpu_present() -> bool:
+    """Whether the machine has an NVIDIA GPU, asked without torch and not hidden by CUDA_VISIBLE_DEVICES."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    if any(Path("/dev").glob("nvidia[0-9]*")):
+        return True
+    # WSL has no /dev/nvidia0, but its driver brings nvidia-smi.
+    command = shutil.which("nvidia-smi") or shutil.which("nvidia-smi", path="/usr/lib/wsl/lib")
+    if command is None:
+        return False
+    try:
+        listed = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return listed.returncode == 0 and "GPU " in listed.stdout
+
+
+def choose_engine(engine: Engine) -> UsedEngine:
+    """The engine that will load the base. Call it before anything imports transformers: unsloth is imported here.
+
+    Raises:
+        RunError: a GPU is there that torch cannot use (training must never fall to the CPU in silence), or unsloth was
+            asked for and cannot run here.
+    """
+    if not torch.cuda.is_available():
+        if nvidia_gpu_present():
+            code = "error_gpu_unusable" if torch.version.cuda else "error_cpu_only_torch"
+            raise RunError(code, torch=torch.__version__, cuda=torch.version.cuda)
+        if engine == "unsloth":
+            raise RunError("error_unsloth_needs_cuda")
+        return "transformers"
+    used: UsedEngine = "unsloth" if engine == "auto" else engine
+    if used == "unsloth":
+        _import_unsloth()
+    return used
+
+
+def device_name() -> str:
+    """The device that computes, for people."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+
+
+def compute_dtype() -> torch.dtype:
+    """bf16 where the card computes in it (not emulated), half precision on older cards, float32 on a CPU."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def locate(base_model: str, engine: UsedEngine, on_progress: Progress, cancelled: Callable[[], bool]) -> Path:
+    """The folder with the base model's files, downloaded first where it is a Hub id.
+
+    `on_progress` is called with bytes done and bytes in all. Raises RunError where the model cannot be had.
+    """
+    folder = Path(resolve_base_model(base_model)).expanduser()
+    if (folder / "config.json").is_file():
+        return folder.resolve()
+    if folder.exists() or base_model.startswith((".", "/", "~")) or base_model.count("/") != 1:
+        raise RunError("error_base_model_missing", base_model=base_model, folder=folder)
+    from training.hub import ensure_model
+
+    return Path(ensure_model(_stored_id(base_model, engine), on_progress, cancelled))
+
+
+def _stored_id(base_model: str, engine: UsedEngine) -> str:
+    """The repository that the engine really reads: unsloth keeps ready 4-bit copies under ids of its own."""
+    if engine == "transformers":
+        return base_model
+    _import_unsloth()
+    from unsloth.models.loader_utils import get_model_name
+
+    return str(get_model_name(base_model, load_in_4bit=True))
+
+
+def load_base(
+    base_model: str, *, engine: Engine = "auto", for_training: bool, folder: Path | None = None, max_length: int = 4096
+) -> LoadedBase:
+    """Load a base in 4 bits (NF4, double quantisation) with its tokenizer.
+
+    `folder` is what `locate` answered; without it the base is located here, downloading in silence. `max_length` is in
+    tokens; only unsloth needs to know it beforehand. Raises RunError where the base cannot be loaded.
+    """
+    used = choose_engine(engine)
+    folder = folder or locate(base_model, used, lambda done, total: None, lambda: False)
+    load = _load_unsloth if used == "unsloth" else _load_transformers
+    try:
+        model, tokenizer = load(folder, max_length)
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError("error_base_model_unloadable", base_model=base_model, problem=_first_line(error)) from error
+    _keep_weights_as_they_are(model)
+    model.train(for_training)
+    share = four_bit_share(model)
+    log.info(
+        "loaded %s with %s on %s, %.1f %% of its parameters in 4 bits", base_model, used, device_name(), 100 * share
+    )
+    return LoadedBase(model, tokenizer, used, device_name(), share)
+
+
+def _load_transformers(folder: Path, max_length: int) -> "tuple[Any, PreTrainedTokenizerBase]":
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    dtype = compute_dtype()
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, quantization_config=quantization, dtype=dtype, device_map={"": device}
+    )
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+def _load_unsloth(folder: Path, max_length: int) -> "tuple[Any, PreTrainedTokenizerBase]":
+    unsloth = _import_unsloth()
+    from transformers import AutoTokenizer
+
+    model, _ = unsloth.FastLanguageModel.from_pretrained(
+        model_name=str(folder),
+        max_seq_length=max_length,
+        dtype=compute_dtype(),
+        load_in_4bit=True,
+        use_gradient_checkpointing="unsloth",
+        # `folder` is already the repository that unsloth would choose.
+        use_exact_model_name=True,
+    )
+    # unsloth repairs tokenizers and may change their template; both engines must write a question the same way.
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+def _import_unsloth() -> Any:
+    try:
+        import unsloth
+    except Exception as error:  # its import patches half the stack and may fail with anything
+        raise RunError("error_unsloth_unusable", problem=_first_line(error)) from error
+    return unsloth
+
+
+def _keep_weights_as_they_are(model: Any) -> None:
+    """Switch off bitsandbytes' repacking for AVX512-BF16.
+
+    In eval mode it repacks the 4-bit weights for a faster CPU kernel; training after that gets wrong gradients without
+    a word (cosine 0.70 to the true ones), and logits move by 1e-2.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def four_bit_share(model: Any) -> float:
+    """Share of a base's parameters that are stored in 4 bits, at their true number; a tied head counts once."""
+    from bitsandbytes.nn import Params4bit
+
+    four_bit = total = 0
+    for parameter in model.parameters():
+        is_packed = isinstance(parameter, Params4bit) and parameter.quant_state is not None
+        count = parameter.quant_state.shape.numel() if is_packed else parameter.numel()
+        total += count
+        four_bit += count if is_packed else 0
+    return four_bit / total if total else 0.0
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
