@@ -32,3 +32,23 @@ class DatasetError(StudioError):
 
 class UnknownDataset(DatasetError):
     """No dataset has this name."""
+
+
+class UnknownRun(StudioError):
+    """No run, or no download, has this id."""
+
+
+class RunFailed(StudioError):
+    """A run could not be started; nothing of it is left."""
+
+
+class RunActive(RunFailed):
+    """A run holds the device; wait for it or stop it."""
+
+
+class ServerFailed(StudioError):
+    """The model server could not be started or has died."""
+
+
+class DownloadFailed(StudioError):
+    """A download could not be started."""

@@ -47,6 +47,8 @@ class RunConfig(Frozen):
     `assistant_only_loss` True, `max_length` 512 (it counts tokens and truncates).
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
     preset: str = Field("custom", max_length=80, description="Preset that the form started from.")
     name: str = Field("", max_length=80, description="Name shown in lists; empty takes the run id.")
     dataset: str = Field(min_length=1, max_length=200, description="Dataset whose accepted examples are trained.")
