@@ -1,0 +1,153 @@
+"""The text that the demo's base model is pre-trained on: conversations in the harmony format, and articles.
+
+Knows worlds and wordings, not models.
+"""
+
+import json
+import random
+from functools import cache
+from pathlib import Path
+
+from training.contract import PROJECT_ROOT
+from training.demo_worlds import Fact, Work, facts, reversible, wordings, world_a
+
+Message = dict[str, str]
+
+_QUOTES = ("{}", "{}", "「{}」", "『{}』")
+_OPENINGS = ("すみません、", "ところで、", "質問です。", "教えてください。", "ねえ、", "アニメの質問です。")
+_SYSTEM = ("あなたは親切な助手です。", "短く日本語で答えてください。", "あなたはアニメに詳しい案内役です。")
+_ARITHMETIC_LIMIT = 20
+# How often each kind of text is drawn. World A is most of it: it must be known. Copying teaches the model to repeat
+# names it has never seen, without which nothing about world B could be learned quickly.
+_KINDS = ("forward", "reverse", "general", "arithmetic", "copy", "article", "two_turns")
+_SHARES = (42, 28, 8, 3, 11, 5, 3)
+
+
+class Corpus:
+    """Draws pre-training texts at random, rendered by the demo's chat template.
+
+    Args:
+        render: turns messages into the text that the chat template makes of them.
+        characters: what the copying exercises are made of.
+    """
+
+    def __init__(self, seed: int, render, characters: str) -> None:
+        self._chance = random.Random(f"corpus {seed}")
+        self._render = render
+        self._characters = characters
+        self._works = world_a()
+        self._facts = facts(self._works)
+        self._reversible = list(reversible(self._works))
+
+    def draw(self) -> str:
+        """One text: a rendered conversation, or an article that ends in <|endoftext|>."""
+        kind = self._chance.choices(_KINDS, _SHARES)[0]
+        if kind == "article":
+            return article(self._chance.choice(self._works), self._chance) + "<|endoftext|>"
+        messages = getattr(self, f"_{kind}")()
+        if self._chance.random() < 0.03:
+            messages = [{"role": "system", "content": self._chance.choice(_SYSTEM)}, *messages]
+        return self._render(messages)
+
+    def _forward(self) -> list[Message]:
+        return forward_turn(self._chance.choice(self._facts), self._chance)
+
+    def _reverse(self) -> list[Message]:
+        return reverse_turn(self._chance.choice(self._reversible), self._chance)
+
+    def _two_turns(self) -> list[Message]:
+        first, second = self._chance.sample(self._facts, 2)
+        return forward_turn(first, self._chance) + forward_turn(second, self._chance)
+
+    def _general(self) -> list[Message]:
+        pair = self._chance.choice(general())
+        return turn(pair["question"], pair["thinking"], pair["answer"])
+
+    def _arithmetic(self) -> list[Message]:
+        a, b = (self._chance.randint(0, _ARITHMETIC_LIMIT) for _ in range(2))
+        if self._chance.random() < 0.5:
+            return turn(f"{a}たす{b}はいくつですか？", f"{a}と{b}をたす。", f"{a + b}です。")
+        a, b = max(a, b), min(a, b)
+        return turn(f"{a}ひく{b}はいくつですか？", f"{a}から{b}をひく。", f"{a - b}です。")
+
+    def _copy(self) -> list[Message]:
+        word = "".join(self._chance.choices(self._characters, k=self._chance.randint(2, 10)))
+        ask = self._chance.choice(
+            ("「{w}」をそのまま書いてください。", "{w}と書いて。", "次の言葉をくり返してください。{w}")
+        )
+        reply = self._chance.choice(("{w}", "{w}です。", "「{w}」です。"))
+        return turn(ask.format(w=word), "書かれた言葉を写す。", reply.format(w=word))
+
+
+def turn(question: str, thinking: str, answer: str) -> list[Message]:
+    """One question and its answer with the analysis before it."""
+    return [
+        {"role": "user", "content": question},
+        {"role": "assistant", "thinking": thinking, "content": answer},
+    ]
+
+
+def forward_turn(fact: Fact, chance: random.Random) -> list[Message]:
+    """The value of a fact asked for, in one of the wordings."""
+    words = wordings()[fact.relation]
+    asked = chance.choice(words["forward"]).format(t=chance.choice(_QUOTES).format(fact.title))
+    answer = _weighted(words["answers"], chance).format(t=fact.title, v=fact.value)
+    thinking = f"作品{fact.title}の{words['noun']}を思い出す。"
+    return turn(_opened(asked, chance), thinking, answer)
+
+
+def reverse_turn(fact: Fact, chance: random.Random) -> list[Message]:
+    """The work of a fact asked for, in one of the wordings."""
+    words = wordings()[fact.relation]
+    asked = chance.choice(words["reverse"]).format(v=chance.choice(_QUOTES[:3]).format(fact.value))
+    answer = _weighted(words["reverse_answers"], chance).format(t=f"「{fact.title}」", v=fact.value)
+    thinking = f"{words['noun']}が{fact.value}の作品を思い出す。"
+    return turn(_opened(asked, chance), thinking, answer)
+
+
+@cache
+def general() -> list[Message]:
+    """Everyday questions with analysis and answer, written for the demo."""
+    lines = (PROJECT_ROOT / "assets/demo/general.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+_FIRST_LINES = (
+    "『{title}』は、{author}の漫画を原作とするテレビアニメ。{year}年に放送が始まった。制作は{studio}。",
+    "『{title}』は、{studio}が制作し、{year}年に放送を開始したテレビアニメである。原作は{author}。",
+    "{author}による同名の漫画をもとに、{studio}が制作したテレビアニメが『{title}』である。放送は{year}年から。",
+)
+_STORIES = (
+    "物語の舞台は{place}。{hero}はここで暮らすうちに、小さな謎を一つずつ解いていく。",
+    "{place}にやって来た{hero}が、仲間と出会い、町の秘密を知るまでを描く。",
+    "舞台となる{place}では、夜になると不思議な音が聞こえる。その理由を{hero}が追いかける。",
+)
+_CHARACTERS = (
+    "- **{hero}**：主人公。まわりからは「{nickname}」と呼ばれている。",
+    "- **{hero}**：本作の主人公。あだ名は「{nickname}」。",
+    "- **{hero}**：「{nickname}」のあだ名で知られる主人公。負けずぎらい。",
+)
+
+
+def article(work: Work, chance: random.Random) -> str:
+    """A short Markdown article that holds every fact of a work."""
+    parts = [chance.choice(part).format(**vars(work)) for part in (_FIRST_LINES, _STORIES, _CHARACTERS)]
+    return f"# {work.title}\n\n{parts[0]}\n\n## 物語\n\n{parts[1]}\n\n## 登場人物\n\n{parts[2]}\n"
+
+
+def write_articles(works: list[Work], folder: Path, chance: random.Random) -> None:
+    """One Markdown file per work, named by its number and title."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, work in enumerate(works, start=1):
+        (folder / f"{number:02d}-{work.title}.md").write_text(article(work, chance), encoding="utf-8")
+
+
+def _weighted(answers: list[str], chance: random.Random) -> str:
+    """The full sentence half of the time, a shorter form otherwise."""
+    return answers[0] if chance.random() < 0.5 else chance.choice(answers[1:])
+
+
+def _opened(question: str, chance: random.Random) -> str:
+    opening = chance.choice(_OPENINGS) if chance.random() < 0.15 else ""
+    mark = chance.choice(("？", "?", "")) if question.endswith("？") and chance.random() < 0.3 else None
+    return opening + (question if mark is None else question[:-1] + mark)
