@@ -15,8 +15,11 @@ class StudioError(Exception):
         self.values = values
 
     def text(self, locale: str = "en") -> str:
-        """The sentence in "ja" or "en"."""
-        return text(self.key, locale, **self.values)
+        """The sentence in "ja" or "en"; an error among its values speaks the same language."""
+        values = {
+            name: value.text(locale) if isinstance(value, StudioError) else value for name, value in self.values.items()
+        }
+        return text(self.key, locale, **values)
 
     def __str__(self) -> str:
         return self.text("en")
@@ -52,3 +55,11 @@ class ServerFailed(StudioError):
 
 class DownloadFailed(StudioError):
     """A download could not be started."""
+
+
+class AugmentError(StudioError):
+    """An augmentation could not start, or its endpoint gives nothing that can be used."""
+
+
+class UnknownJob(AugmentError):
+    """No augmentation has this id."""

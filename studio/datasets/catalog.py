@@ -1,14 +1,26 @@
-"""The datasets of a studio: what pages, the augmenter and the runs ask of them; it must not know SQL or file formats."""
+"""The datasets of a studio: what pages, the augmenter and the runs ask of them; it must not know file formats."""
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
+from training.contract import RunConfig, TrainingExample, now
+
+from studio.datasets.edits import Edit, NewExample, NewFact, undo_last
+from studio.datasets.exporting import export
+from studio.datasets.importing import import_pairs
 from studio.datasets.model import Counts, Example, Fact, ImportReport, MadeExample, Page, Undone
+from studio.datasets.reading import read_pairs
+from studio.datasets.search import counts_of, dataset_of, example_of, facts_of, page_of
+from studio.datasets.splits import frozen_examples_of
+from studio.datasets.text import clean, excerpt, is_short_answer
+from studio.errors import DatasetError, UnknownDataset
 from studio.store import Store
-from training.contract import RunConfig, TrainingExample
 
-ExportFormat = Literal["jsonl", "csv"]
+DEMO = "demo"
+LONGEST_NAME = 60
+# A name also names exported files, here and on the person's own machine.
+FORBIDDEN_IN_NAMES = frozenset('/\\:*?"<>|')
 
 
 class Datasets:
@@ -19,70 +31,236 @@ class Datasets:
 
     def names(self) -> list[str]:
         """Names in the order of creation."""
-        raise NotImplementedError
+        return [name for (name,) in self.store.read().execute("SELECT name FROM dataset ORDER BY id")]
 
     def create(self, name: str) -> int:
         """Make an empty dataset and return its id."""
-        raise NotImplementedError
+        with self.store.write() as db:
+            if _find(db, name) is not None:
+                raise DatasetError("dataset.error_name_taken", name=name.strip())
+            return _create(db, name)
 
     def delete(self, name: str) -> None:
         """Remove a dataset with all it holds; this is not undoable."""
-        raise NotImplementedError
+        with self.store.write() as db:
+            dataset_id = _require(db, name)
+            db.execute(
+                "DELETE FROM edit_change WHERE edit_id IN (SELECT id FROM edit WHERE dataset_id = ?)", (dataset_id,)
+            )
+            for table in ("edit", "example", "fact"):
+                db.execute(f"DELETE FROM {table} WHERE dataset_id = ?", (dataset_id,))
+            db.execute("DELETE FROM dataset WHERE id = ?", (dataset_id,))
 
     def require(self, name: str) -> int:
         """The id of a dataset that exists."""
-        raise NotImplementedError
+        return _require(self.store.read(), name)
 
     def counts(self, name: str) -> Counts:
         """How many facts and examples the dataset holds."""
-        raise NotImplementedError
+        db = self.store.read()
+        return counts_of(db, _require(db, name))
 
     def page(self, name: str, *, search: str = "", number: int = 1, size: int = 50) -> Page:
         """Examples by fact, at most 100 a page; a number out of range takes the nearest page."""
-        raise NotImplementedError
+        db = self.store.read()
+        return page_of(db, _require(db, name), search, number, size)
 
     def example(self, example_id: int) -> Example:
         """One example of any dataset."""
-        raise NotImplementedError
+        return _require_example(self.store.read(), example_id)
 
     def facts(self, name: str) -> list[Fact]:
         """Every fact, in the order of creation."""
-        raise NotImplementedError
+        db = self.store.read()
+        return list(facts_of(db, _require(db, name)))
 
     def add_fact(self, name: str, question: str, answer: str) -> Example:
         """Add a fact by hand and return its seed example."""
-        raise NotImplementedError
+        question, answer = clean(question, "question"), clean(answer, "answer")
+        style = "short" if is_short_answer(answer) else "detailed"
+        with self.store.write() as db:
+            edit = Edit(db, _require(db, name), "dataset.undone_add", question=excerpt(question))
+            (fact_id,) = edit.add_facts([NewFact()])
+            (example_id,) = edit.add_examples([NewExample(fact_id, "seed", style, "accepted", question, answer)])
+        return self.example(example_id)
 
     def edit_example(
         self, name: str, example_id: int, *, question: str | None = None, answer: str | None = None
     ) -> Example:
         """Change an example's text; None leaves a text as it is."""
-        raise NotImplementedError
+        with self.store.write() as db:
+            dataset_id = _require(db, name)
+            _require_examples(db, dataset_id, name, [example_id])
+            old = _require_example(db, example_id)
+            question = old.question if question is None else clean(question, "question")
+            answer = old.answer if answer is None else clean(answer, "answer")
+            if (question, answer) == (old.question, old.answer):
+                return old
+            if (question, answer) in _pairs_of_fact(db, old.fact_id):
+                raise DatasetError("dataset.error_double", question=excerpt(question))
+            edit = Edit(db, dataset_id, "dataset.undone_edit", question=excerpt(old.question))
+            edit.change_example(example_id, question=question, answer=answer)
+        return self.example(example_id)
 
     def delete_examples(self, name: str, ids: Sequence[int]) -> int:
         """Delete examples and return how many went; a seed takes its fact and all the fact's examples along."""
-        raise NotImplementedError
+        with self.store.write() as db:
+            dataset_id = _require(db, name)
+            wanted = sorted(set(ids))
+            facts = _require_examples(db, dataset_id, name, wanted)
+            if not wanted:
+                return 0
+            for fact_id in facts:
+                of_fact = db.execute("SELECT id FROM example WHERE fact_id = ?", (fact_id,))
+                wanted += [example_id for (example_id,) in of_fact]
+            edit = Edit(db, dataset_id, "dataset.undone_delete", number=len(set(wanted)))
+            deleted = edit.delete_examples(wanted)
+            edit.delete_facts(facts)
+            return deleted
 
     def add_examples(self, name: str, made: Sequence[MadeExample]) -> int:
-        """Add made examples in one undoable step and return how many were new to their fact."""
-        raise NotImplementedError
+        """Add made examples in one undoable step and return how many were new.
+
+        What its fact has already is left out, and so is what was made of a fact deleted meanwhile.
+        """
+        with self.store.write() as db:
+            dataset_id = _require(db, name)
+            new = _new_to_their_facts(db, dataset_id, made)
+            if new:
+                Edit(db, dataset_id, "dataset.undone_augment", number=len(new)).add_examples(new)
+            return len(new)
 
     def undo(self, name: str) -> Undone:
         """Take the last change of the dataset back and say which it was."""
-        raise NotImplementedError
+        with self.store.write() as db:
+            return undo_last(db, _require(db, name))
 
     def import_file(self, name: str, path: Path, mapping: Mapping[str, str] | None = None) -> ImportReport:
-        """Bring a file in, creating the dataset if it is new. `mapping` names columns: {"question": "Q"}."""
-        raise NotImplementedError
+        """Bring a file in, creating the dataset if it is new; all of it is one undoable step.
 
-    def export_file(self, name: str, format: ExportFormat | str, folder: Path) -> Path:
-        """Write the dataset into a file in `folder` and return its path."""
-        raise NotImplementedError
+        `mapping` names the columns where their names do not say it: {"question": "Q", "answer": "A"}.
+        """
+        name = _valid_name(name)
+        pairs = read_pairs(path, mapping or {})
+        with self.store.write() as db:
+            found = _find(db, name)
+            dataset_id = _create(db, name) if found is None else found
+            imported, doubles = import_pairs(db, dataset_id, pairs.pairs, path.name)
+            counts = counts_of(db, dataset_id)
+        return ImportReport(
+            imported=imported,
+            rejected=sorted([*pairs.rejected, *doubles], key=lambda rejected: rejected.line),
+            facts=counts.facts,
+            examples=counts.examples,
+            unused_columns=pairs.unused_columns,
+        )
+
+    def export_file(self, name: str, format: str, folder: Path) -> Path:
+        """Write the dataset as "jsonl" or "csv" into a file named after it in `folder` and return its path."""
+        db = self.store.read()
+        return export(db, _require(db, name), format, folder / name.strip())
 
     def frozen_examples(self, name: str, config: RunConfig) -> list[TrainingExample]:
         """The accepted examples with their splits by fact; the same seed gives the same splits."""
-        raise NotImplementedError
+        db = self.store.read()
+        return frozen_examples_of(db, _require(db, name), config)
 
     def install_demo(self, folder: Path) -> None:
         """Import `dataset.jsonl` of the demo folder as dataset `demo`, once: a person may have deleted it."""
-        raise NotImplementedError
+        path = folder / "dataset.jsonl"
+        installed = self.store.read().execute("SELECT 1 FROM setting WHERE key = 'demo_installed'").fetchone()
+        if installed or not path.exists():
+            return
+        if DEMO not in self.names():
+            self.import_file(DEMO, path)
+        with self.store.write() as db:
+            db.execute("INSERT OR REPLACE INTO setting (key, value) VALUES ('demo_installed', ?)", (now().isoformat(),))
+
+
+def _valid_name(name: str) -> str:
+    name = name.strip()
+    if not name:
+        raise DatasetError("dataset.error_name_empty")
+    if len(name) > LONGEST_NAME:
+        raise DatasetError("dataset.error_name_long", name=excerpt(name), length=len(name), longest=LONGEST_NAME)
+    if name.startswith(".") or not name.isprintable() or FORBIDDEN_IN_NAMES.intersection(name):
+        raise DatasetError("dataset.error_name_characters", name=excerpt(name))
+    return name
+
+
+def _create(db: sqlite3.Connection, name: str) -> int:
+    row = (_valid_name(name), now().isoformat())
+    dataset_id = db.execute("INSERT INTO dataset (name, created_at) VALUES (?, ?)", row).lastrowid
+    assert dataset_id is not None
+    return dataset_id
+
+
+def _find(db: sqlite3.Connection, name: str) -> int | None:
+    # A name from a browser may hold what SQLite cannot encode; such a dataset cannot exist.
+    if not name.isprintable():
+        return None
+    row = db.execute("SELECT id FROM dataset WHERE name = ?", (name.strip(),)).fetchone()
+    return row[0] if row else None
+
+
+def _require(db: sqlite3.Connection, name: str) -> int:
+    dataset_id = _find(db, name)
+    if dataset_id is None:
+        raise UnknownDataset("dataset.error_unknown_dataset", name=excerpt(name))
+    return dataset_id
+
+
+def _require_example(db: sqlite3.Connection, example_id: int) -> Example:
+    found = example_of(db, example_id)
+    if found is None:
+        raise DatasetError("dataset.error_unknown_example", example=example_id)
+    return found
+
+
+def _require_examples(db: sqlite3.Connection, dataset_id: int, name: str, ids: Sequence[int]) -> list[int]:
+    """Check that a dataset holds every example, and return the facts whose seed is among them."""
+    facts = []
+    for example_id in ids:
+        example = _require_example(db, example_id)
+        if dataset_of(db, example_id) != dataset_id:
+            raise DatasetError("dataset.error_foreign_example", example=example_id, name=name)
+        if example.kind == "seed":
+            facts.append(example.fact_id)
+    return facts
+
+
+def _pairs_of_fact(db: sqlite3.Connection, fact_id: int) -> set[tuple[str, str]]:
+    return set(db.execute("SELECT question, answer FROM example WHERE fact_id = ?", (fact_id,)))
+
+
+def _new_to_their_facts(db: sqlite3.Connection, dataset_id: int, made: Sequence[MadeExample]) -> list[NewExample]:
+    known: dict[int, set[tuple[str, str]]] = {}
+    new = []
+    for example in made:
+        if example.fact_id not in known:
+            known[example.fact_id] = _pairs_of_fact(db, example.fact_id)
+            _require_own_fact(db, dataset_id, example.fact_id)
+        pairs = known[example.fact_id]
+        pair = (clean(example.question, "question"), clean(example.answer, "answer"))
+        # A fact has at least its seed: without any example it was deleted.
+        if not pairs or pair in pairs:
+            continue
+        pairs.add(pair)
+        new.append(
+            NewExample(
+                example.fact_id,
+                example.kind,
+                example.answer_style,
+                example.status,
+                *pair,
+                generator=example.generator,
+                prompt_version=example.prompt_version,
+            )
+        )
+    return new
+
+
+def _require_own_fact(db: sqlite3.Connection, dataset_id: int, fact_id: int) -> None:
+    row = db.execute("SELECT dataset_id FROM fact WHERE id = ?", (fact_id,)).fetchone()
+    if row and row[0] != dataset_id:
+        raise DatasetError("dataset.error_foreign_fact", fact=fact_id)
