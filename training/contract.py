@@ -129,7 +129,7 @@ class RunStatus(Frozen):
     state: RunState
     phase: Phase | None = None
     reason: str = Field("", description="English sentence of a failure; the code and values give it in any language.")
-    reason_code: str = Field("", description="Key of the sentence in assets/i18n/*/worker.json; empty for a bug.")
+    reason_code: str = Field("", description="i18n key of the sentence, as worker.error_no_examples.")
     reason_values: dict[str, str] = Field(default_factory=dict, description="What fills the sentence's placeholders.")
     step: int = 0
     total_steps: int = 0

@@ -64,10 +64,10 @@ def choose_engine(engine: Engine) -> UsedEngine:
     """
     if not torch.cuda.is_available():
         if nvidia_gpu_present():
-            code = "error_gpu_unusable" if torch.version.cuda else "error_cpu_only_torch"
+            code = "worker.error_gpu_unusable" if torch.version.cuda else "worker.error_cpu_only_torch"
             raise RunError(code, torch=torch.__version__, cuda=torch.version.cuda)
         if engine == "unsloth":
-            raise RunError("error_unsloth_needs_cuda")
+            raise RunError("worker.error_unsloth_needs_cuda")
         return "transformers"
     used: UsedEngine = "unsloth" if engine == "auto" else engine
     if used == "unsloth":
@@ -96,20 +96,10 @@ def locate(base_model: str, engine: UsedEngine, on_progress: Progress, cancelled
     if (folder / "config.json").is_file():
         return folder.resolve()
     if folder.exists() or base_model.startswith((".", "/", "~")) or base_model.count("/") != 1:
-        raise RunError("error_base_model_missing", base_model=base_model, folder=folder)
-    from training.hub import ensure_model
+        raise RunError("worker.error_base_model_missing", base_model=base_model, folder=folder)
+    from training.hub import ensure_model, repository_for
 
-    return Path(ensure_model(_stored_id(base_model, engine), on_progress, cancelled))
-
-
-def _stored_id(base_model: str, engine: UsedEngine) -> str:
-    """The repository that the engine really reads: unsloth keeps ready 4-bit copies under ids of its own."""
-    if engine == "transformers":
-        return base_model
-    _import_unsloth()
-    from unsloth.models.loader_utils import get_model_name
-
-    return str(get_model_name(base_model, load_in_4bit=True))
+    return Path(ensure_model(repository_for(base_model, engine), on_progress, cancelled))
 
 
 def load_base(
@@ -126,7 +116,9 @@ def load_base(
     try:
         model, tokenizer = load(folder, max_length)
     except (OSError, ValueError, KeyError) as error:
-        raise RunError("error_base_model_unloadable", base_model=base_model, problem=_first_line(error)) from error
+        raise RunError(
+            "worker.error_base_model_unloadable", base_model=base_model, problem=_first_line(error)
+        ) from error
     _keep_weights_as_they_are(model)
     model.train(for_training)
     share = four_bit_share(model)
@@ -174,7 +166,7 @@ def _import_unsloth() -> Any:
     try:
         import unsloth
     except Exception as error:  # its import patches half the stack and may fail with anything
-        raise RunError("error_unsloth_unusable", problem=_first_line(error)) from error
+        raise RunError("worker.error_unsloth_unusable", problem=_first_line(error)) from error
     return unsloth
 
 

@@ -1,0 +1,206 @@
+"""Turns messages into token ids and labels; it must not know how a model is trained.
+
+Training and answering write a conversation through this module, so the prompt of a question is the same ids in both.
+"""
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from training.contract import TrainingExample
+from training.errors import RunError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+Messages = Sequence[Mapping[str, str]]
+
+IGNORED = -100
+# Some templates write today's date into the prompt: a model would be asked on another day than it was trained on, and
+# evaluations would differ by day. gpt-oss's release day stands for every day.
+PINNED_DATE = datetime(2025, 8, 5)
+# Private-use characters: no template trims or escapes them.
+_PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One example as the model sees it. `labels` are the ids that carry loss, -100 elsewhere."""
+
+    input_ids: list[int]
+    labels: list[int]
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class EncodedExamples:
+    """What `encode_examples` made, and what it had to cut."""
+
+    rows: list[Encoded]
+    truncated: int
+    untrained: int
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens that carry loss in one pass."""
+        return sum(label != IGNORED for row in self.rows for label in row.labels)
+
+
+def generation_prompt(tokenizer: "PreTrainedTokenizerBase", messages: Messages, **template_kwargs: Any) -> list[int]:
+    """Token ids that ask for the next assistant turn; special tokens typed into a message stay text."""
+    return _tokenize(tokenizer, _write(tokenizer, messages, asking=True, **template_kwargs))
+
+
+def encode(
+    tokenizer: "PreTrainedTokenizerBase", messages: Messages, max_length: int, *, assistant_only_loss: bool = True
+) -> Encoded:
+    """Ids and labels of a conversation that ends with an assistant turn, cut after `max_length` tokens.
+
+    Labels cover the last assistant turn as it is generated: everything after the generation prompt (so gpt-oss's
+    channel header is learned) through the end token, without what a template writes after that. The ids begin with
+    exactly the ids of `generation_prompt`.
+
+    Raises:
+        RunError: the template does not begin a finished turn the way it asks for one, or writes no end token.
+    """
+    prompt = _write(tokenizer, messages[:-1], asking=True)
+    whole = _write(tokenizer, messages, asking=False)
+    answer = _without_prefix(tokenizer, whole, prompt)
+    prompt_ids = _tokenize(tokenizer, prompt)
+    whole_ids = _tokenize(tokenizer, whole)
+    # Where a token would span the end of the prompt, the answer is tokenized alone: that is how it is generated.
+    answer_ids = (
+        whole_ids[len(prompt_ids) :] if whole_ids[: len(prompt_ids)] == prompt_ids else _tokenize(tokenizer, answer)
+    )
+    answer_ids = _through_end_token(tokenizer, answer_ids)
+    input_ids = prompt_ids + answer_ids
+    labels = [IGNORED] * len(prompt_ids) + answer_ids if assistant_only_loss else list(input_ids)
+    return Encoded(input_ids[:max_length], labels[:max_length], truncated=len(input_ids) > max_length)
+
+
+def encode_examples(
+    tokenizer: "PreTrainedTokenizerBase",
+    examples: Iterable[TrainingExample],
+    max_length: int,
+    *,
+    assistant_only_loss: bool = True,
+) -> EncodedExamples:
+    """Encode every example, leaving out those of which no trained token remains; the log says how many."""
+    rows: list[Encoded] = []
+    truncated = untrained = 0
+    for example in examples:
+        row = encode(tokenizer, example.messages(), max_length, assistant_only_loss=assistant_only_loss)
+        truncated += row.truncated
+        if any(label != IGNORED for label in row.labels):
+            rows.append(row)
+        else:
+            untrained += 1
+    if truncated:
+        log.warning(
+            "%d examples are longer than max_length %d and were cut; %d of them keep no answer and are not trained",
+            truncated,
+            max_length,
+            untrained,
+        )
+    return EncodedExamples(rows, truncated, untrained)
+
+
+Segment = tuple[str, bool]  # a piece of the conversation, and whether a person typed it
+
+
+def _write(
+    tokenizer: "PreTrainedTokenizerBase", messages: Messages, *, asking: bool, **template_kwargs: Any
+) -> list[Segment]:
+    """The conversation as the template writes it, in pieces that know who wrote them."""
+    template = _template(tokenizer)
+    if "### 指示:" in template and messages[0]["role"] != "system":
+        # llm-jp's templates write their preamble only where a system message is, whose own text they ignore. The
+        # models were trained with the preamble.
+        messages = [{"role": "system", "content": ""}, *messages]
+    roles = tuple(message["role"] for message in messages)
+    options = tuple(sorted(template_kwargs.items()))
+    pieces = _skeleton(tokenizer, template, roles, asking, options)
+    # `re.split` with a group: template text at even places, message numbers at odd ones.
+    segments = [
+        (messages[int(piece)]["content"], True) if place % 2 else (piece, False) for place, piece in enumerate(pieces)
+    ]
+    return [segment for segment in segments if segment[0]]
+
+
+def _template(tokenizer: "PreTrainedTokenizerBase") -> str:
+    if not tokenizer.chat_template:
+        raise RunError("worker.error_no_chat_template", base_model=tokenizer.name_or_path)
+    return tokenizer.get_chat_template()
+
+
+@lru_cache(maxsize=64)
+def _skeleton(
+    tokenizer: "PreTrainedTokenizerBase",
+    template: str,
+    roles: tuple[str, ...],
+    asking: bool,
+    options: tuple[tuple[str, Any], ...],
+) -> list[str]:
+    """The template's own text between the messages; the same for every conversation of these roles."""
+    messages = [{"role": role, "content": f"\ue000{number}\ue001"} for number, role in enumerate(roles)]
+    written = tokenizer.apply_chat_template(
+        messages,
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=asking,
+        # A variable of this name hides the function that transformers gives to templates.
+        strftime_now=PINNED_DATE.strftime,
+        **dict(options),
+    )
+    return _PLACEHOLDER.split(str(written))
+
+
+def _without_prefix(tokenizer: "PreTrainedTokenizerBase", whole: list[Segment], prompt: list[Segment]) -> list[Segment]:
+    """The pieces of `whole` after `prompt`, which must be its beginning."""
+    last = len(prompt) - 1
+    if last < 0 or whole[:last] != prompt[:last] or not whole[last][0].startswith(prompt[last][0]):
+        raise RunError("worker.error_template_differs", base_model=tokenizer.name_or_path)
+    rest = (whole[last][0][len(prompt[last][0]) :], whole[last][1])
+    return [rest, *whole[last + 1 :]] if rest[0] else whole[last + 1 :]
+
+
+def _through_end_token(tokenizer: "PreTrainedTokenizerBase", answer_ids: list[int]) -> list[int]:
+    special = set(tokenizer.all_special_ids) | _special_added_ids(tokenizer)
+    for place in range(len(answer_ids) - 1, -1, -1):
+        if answer_ids[place] in special:
+            return answer_ids[: place + 1]
+    raise RunError("worker.error_template_endless", base_model=tokenizer.name_or_path)
+
+
+@lru_cache(maxsize=8)
+def _special_added_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
+    return frozenset(number for number, token in tokenizer.added_tokens_decoder.items() if token.special)
+
+
+@lru_cache(maxsize=8)
+def _special_token_pattern(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
+    tokens = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    longest_first = sorted(tokens | set(tokenizer.all_special_tokens), key=len, reverse=True)
+    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")" if longest_first else "(?!)()")
+
+
+def _tokenize(tokenizer: "PreTrainedTokenizerBase", segments: list[Segment]) -> list[int]:
+    """Ids of the text as one piece; only special tokens that a person typed are cut out and read as plain text."""
+    ids: list[int] = []
+    waiting = ""
+    for text, typed in segments:
+        # With a group in the pattern, every other piece is a special token.
+        for place, piece in enumerate(_special_token_pattern(tokenizer).split(text) if typed else [text]):
+            if place % 2 == 0:
+                waiting += piece
+                continue
+            ids += tokenizer(waiting, add_special_tokens=False)["input_ids"] if waiting else []
+            ids += tokenizer(piece, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            waiting = ""
+    return ids + (tokenizer(waiting, add_special_tokens=False)["input_ids"] if waiting else [])

@@ -1,0 +1,122 @@
+"""The process of one run: python -m training.worker RUN_FOLDER.
+
+It answers for the status file from the first moment to the last, whatever happens in between; it must not know the
+recipe. stdout and stderr belong to whoever spawned it, as does worker.log.
+"""
+
+import errno
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from training.contract import RunConfig, RunFolder
+from training.errors import RunError, Stopped
+from training.report import Report
+
+log = logging.getLogger("training.worker")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the folder's training to its end; the exit status is 0 where an adapter was wanted and nothing failed."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stdout)
+    _quieten_libraries()
+    folder = RunFolder(Path(arguments[0]).resolve())
+    report = Report(folder)
+    stop = _stop_requested(folder)
+    try:
+        config = _read(folder)
+        stopped = _train(folder, config, report, stop)
+    except Stopped:
+        log.info("stopped before the first step")
+        report.end("stopped")
+    except RunError as error:
+        log.error("%s", error)
+        report.end("failed", reason=str(error), reason_code=error.code, reason_values=error.values)
+        return 1
+    except Exception as error:
+        log.exception("the run failed")
+        known = _sentence_for(error, folder, report)
+        report.end("failed", reason=str(known), reason_code=known.code, reason_values=known.values)
+        return 1
+    else:
+        report.end("stopped" if stopped else "finished")
+        log.info("%s", report.status.state)
+    return 0
+
+
+def _train(folder: RunFolder, config: RunConfig, report: Report, stop: Callable[[], bool]) -> bool:
+    report.update(phase="loading")
+    # Both imports load gigabytes of libraries; a stop that came meanwhile is honoured by the recipe.
+    from training.engines import choose_engine
+
+    engine = choose_engine(config.engine)
+    report.update(engine=engine)
+    from training import recipe
+
+    return recipe.train(folder, config, engine, report, stop)
+
+
+def _read(folder: RunFolder) -> RunConfig:
+    """The configuration, and a look at the examples, so that a broken folder fails before anything is loaded."""
+    try:
+        config = folder.read_config()
+    except (OSError, ValidationError) as error:
+        raise RunError("worker.error_config_unreadable", path=folder.config.name, problem=_problem(error)) from error
+    try:
+        folder.read_examples()
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise RunError(
+            "worker.error_examples_unreadable", path=folder.examples.name, problem=_problem(error)
+        ) from error
+    return config
+
+
+def _problem(error: OSError | ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return f"{error}."
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}."
+
+
+def _stop_requested(folder: RunFolder) -> Callable[[], bool]:
+    """Whether the stop file appeared or SIGTERM came; SIGINT stays a plain interruption."""
+    terminated = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: terminated.set())
+    return lambda: terminated.is_set() or folder.stop.exists()
+
+
+def _sentence_for(error: Exception, folder: RunFolder, report: Report) -> RunError:
+    """The failures of libraries that have a remedy, and one sentence for all others."""
+    message = str(error).strip().splitlines()
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return RunError("worker.error_disk_full", path=folder.root)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        config = folder.read_config()
+        return RunError(
+            "worker.error_out_of_memory",
+            device=report.status.device or "CPU",
+            phase=report.status.phase,
+            batch_size=config.per_device_train_batch_size,
+            max_length=config.max_length,
+        )
+    return RunError("worker.error_unexpected", kind=type(error).__name__, message=message[0] if message else "")
+
+
+def _quieten_libraries() -> None:
+    """No bars in a log, no reports to anyone, and no thread that spins while it waits."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Beside other work, a waiting thread that spins takes the core from the one it waits for: steps took four times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
