@@ -1,0 +1,54 @@
+"""Real questions through the real worker: `python -m tests.benchmarks.bench_real_questions FILE.jsonl`.
+
+Imports a file of question-answer pairs, trains 300 steps on it with the demo's model, and says how far the loss fell
+(mean of the last tenth against the first), whether the base's 4-bit weights are nf4 and kept their hash, and whether
+the adapter changed.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from studio.house import open_studio
+from tests.benchmarks.results_file import save
+from tests.benchmarks.whole_loop import train
+
+STEPS = 300
+
+
+def main() -> None:
+    """Import, train, and save the figures under `real_questions`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    path = parser.parse_args().file
+    with tempfile.TemporaryDirectory() as folder:
+        studio = open_studio(Path(folder))
+        started = time.perf_counter()
+        report = studio.datasets.import_file("questions", path)
+        import_s = time.perf_counter() - started
+        values = {"preset": "demo", "dataset": "questions", "max_steps": STEPS, "max_length": 256}
+        run_id, status, training_s = train(studio, values, timeout_s=3600)
+        losses = [m.loss for m in studio.runs.folder(run_id).read_metrics()[0] if m.loss is not None]
+    tenth = len(losses) // 10
+    first, last = statistics.mean(losses[:tenth]), statistics.mean(losses[-tenth:])
+    figures = {
+        "file": path.name,
+        "imported": report.imported,
+        "rejected": len(report.rejected),
+        "import_s": round(import_s, 2),
+        "steps": status.step,
+        "training_s": round(training_s),
+        "loss_first_tenth": round(first, 3),
+        "loss_last_tenth": round(last, 3),
+        "loss_ratio": round(last / first, 3),
+        "four_bit_share": status.four_bit_share,
+        "adapter_modules": status.adapter_modules,
+    }
+    print(figures)
+    save("real_questions", figures)
+
+
+if __name__ == "__main__":
+    main()
