@@ -27,7 +27,9 @@ def pretrain(tokenizer: PreTrainedTokenizerBase, seed: int, steps: int = STEPS) 
     """Train a small Llama on the demo's corpus, every token counting, and return it in float32."""
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_config(tokenizer)).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_PEAK_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.05)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=_PEAK_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.05, fused=True
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_cosine(step, steps))
     batches, started = _batches(tokenizer, seed), time.monotonic()
     for step in range(1, steps + 1):
