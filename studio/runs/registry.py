@@ -3,13 +3,30 @@
 Knows processes and files, not how a model is trained or how a page looks.
 """
 
-from datetime import datetime
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+from training.contract import Phase, RunConfig, RunFolder, RunState, RunStatus, TrainingExample, replace_text
 
-from training.contract import Phase, RunConfig, RunFolder, RunState, RunStatus, TrainingExample
+from studio.environment import require_trainable
+from studio.errors import RunActive, RunFailed, UnknownRun
+from studio.runs import last_words
+from studio.runs.freeze import Frozen, freeze, require_base_model
+from studio.runs.lease import end_server, handover
+from studio.runs.process import child_environment, launch_of, process_of, spawn
+
+WORKER = (sys.executable, "-m", "training.worker")
+LAUNCH_GRACE_S = 30.0  # a folder this young may still be on its way to its process
+EXIT_WAIT_S = 20.0
+SAMPLE = "demo-sample"
 
 
 class ExampleSource(Protocol):
@@ -27,57 +44,192 @@ class RunSummary(BaseModel):
 
     run_id: str
     name: str
-    preset: str
-    dataset: str
-    base_model: str
+    preset: str = ""
+    dataset: str = ""
+    base_model: str = ""
     state: RunState
-    phase: Phase | None
-    reason: str
-    step: int
-    total_steps: int
-    train_loss: float | None
+    phase: Phase | None = None
+    reason: str = ""
+    step: int = 0
+    total_steps: int = 0
+    train_loss: float | None = None
     created_at: datetime
     has_adapter: bool
     ended: bool
 
 
 class Runs:
-    """Every run below `data_dir`/runs."""
+    """Every run below `data_dir`/runs. `command` starts a worker, `require` raises where nothing can be trained."""
 
-    def __init__(self, data_dir: Path, datasets: ExampleSource) -> None: ...
+    def __init__(
+        self,
+        data_dir: Path,
+        datasets: ExampleSource,
+        *,
+        command: Sequence[str] = WORKER,
+        require: Callable[[Path], None] = require_trainable,
+    ) -> None:
+        self.data_dir = data_dir.resolve()
+        self.root = self.data_dir / "runs"
+        self.datasets = datasets
+        self.command = tuple(command)
+        self.require = require
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def ids(self) -> list[str]:
         """Run ids, newest first."""
-        raise NotImplementedError
-
-    def summaries(self, locale: str = "en") -> list[RunSummary]:
-        """All runs, newest first; `reason` is in `locale`."""
-        raise NotImplementedError
+        ages = {path.parent.name: _age(path) for path in self.root.glob("[!.]*/config.json")}
+        return sorted(ages, key=lambda run_id: (ages[run_id], run_id), reverse=True)
 
     def folder(self, run_id: str) -> RunFolder:
         """The folder of a run that exists. The id may come from a browser, so it is looked up, never joined."""
-        raise NotImplementedError
+        if run_id not in self.ids():
+            raise UnknownRun("runs.error_unknown_run", run=run_id)
+        return RunFolder(self.root / run_id)
 
     def config(self, run_id: str) -> RunConfig:
         """What a run was started with."""
-        raise NotImplementedError
+        try:
+            return self.folder(run_id).read_config()
+        except ValidationError:
+            raise RunFailed("runs.error_config", run=run_id) from None
+
+    def summaries(self, locale: str = "en") -> list[RunSummary]:
+        """All runs, newest first; `reason` is in `locale`. A run with a broken file is listed with its reason."""
+        return [self._summary(run_id, locale) for run_id in self.ids()]
 
     def status(self, run_id: str, locale: str = "en") -> RunStatus:
         """Where a run stands; `crashed` with a reason when its process is gone without a last word."""
-        raise NotImplementedError
+        return self._status(self.folder(run_id), locale)
 
     def active(self) -> str | None:
         """The run whose process lives, if any."""
-        raise NotImplementedError
+        return next((run_id for run_id in self.ids() if not self.status(run_id).ended), None)
 
     def start(self, config: RunConfig) -> str:
         """Freeze configuration and examples, spawn the worker, and return the new run's id."""
-        raise NotImplementedError
+        self.require(self.data_dir)
+        require_base_model(config.base_model)
+        examples = self.datasets.frozen_examples(config.dataset, config)
+        if not any(example.split == "train" for example in examples):
+            raise RunFailed("runs.error_no_examples", dataset=config.dataset)
+        with handover(self.data_dir):
+            if (active := self.active()) is not None:
+                raise RunActive("runs.error_active", run=active)
+            end_server(self.data_dir)
+            self._wait_for_exits()
+            folder = RunFolder(freeze(self.root, Frozen(_slug(config), config, examples)))
+            self._launch(folder)
+        return folder.root.name
 
     def stop(self, run_id: str) -> RunStatus:
         """Ask a run to stop and save its adapter; returns at once."""
-        raise NotImplementedError
+        folder = self.folder(run_id)
+        if not self._status(folder, "en").ended:
+            folder.stop.touch()
+        return self._status(folder, "en")
 
     def install_sample(self, folder: Path) -> None:
-        """Copy the run that ships with the project to `demo-sample`, once per data folder."""
-        raise NotImplementedError
+        """Copy the run that ships with the project to `demo-sample`, once per data folder: it may be deleted."""
+        installed = self.root / f".{SAMPLE}-installed"
+        if installed.exists() or not (folder / "config.json").is_file():
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        temporary = self.root / f".{SAMPLE}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(folder, temporary)
+        if not (self.root / SAMPLE).exists():
+            temporary.rename(self.root / SAMPLE)
+        shutil.rmtree(temporary, ignore_errors=True)
+        installed.touch()
+
+    def _summary(self, run_id: str, locale: str) -> RunSummary:
+        folder = RunFolder(self.root / run_id)
+        status = self._status(folder, locale)
+        known = {name: getattr(status, name) for name in ("state", "phase", "reason", "step", "total_steps", "ended")}
+        known |= {"run_id": run_id, "train_loss": status.train_loss, "has_adapter": has_adapter(folder)}
+        known["created_at"] = datetime.fromtimestamp(_age(folder.config) / 1e9, UTC)
+        try:
+            config = folder.read_config()
+        except (ValidationError, OSError):
+            return RunSummary(name=run_id, **known)
+        return RunSummary(
+            name=config.name or run_id,
+            preset=config.preset,
+            dataset=config.dataset,
+            base_model=config.base_model,
+            **known,
+        )
+
+    def _status(self, folder: RunFolder, locale: str) -> RunStatus:
+        status = _read(folder)
+        if status is not None and status.ended:
+            return status
+        if self._lives(folder, status):
+            status = status or RunStatus(state="starting")
+            return status.model_copy(update={"state": "stopping"}) if folder.stop.exists() else status
+        status = _read(folder) or RunStatus(state="starting")  # its last word may have come between the two looks
+        if status.ended:
+            return status
+        exit_code = child.poll() if (child := self._children.get(folder.root.name)) else None
+        return status.model_copy(update={"state": "crashed", "reason": last_words.reason(folder, exit_code, locale)})
+
+    def _lives(self, folder: RunFolder, status: RunStatus | None) -> bool:
+        if child := self._children.get(folder.root.name):
+            child.poll()  # reaps it, so that no zombie stays
+        launch = folder.read_launch()
+        if launch is not None:
+            return process_of(launch.pid, launch.pid_started) is not None
+        if status is not None:
+            return process_of(status.pid, status.pid_started) is not None
+        return time.time() - _age(folder.config) / 1e9 < LAUNCH_GRACE_S
+
+    def _launch(self, folder: RunFolder) -> None:
+        try:
+            command = (*self.command, str(folder.root))
+            child = spawn(command, folder.root, folder.log, child_environment(self.data_dir))
+        except OSError as error:
+            shutil.rmtree(folder.root, ignore_errors=True)
+            raise RunFailed("runs.error_spawn", reason=str(error)) from error
+        self._children[folder.root.name] = child
+        try:
+            replace_text(folder.launch, launch_of(child).model_dump_json())
+        except OSError as error:
+            child.kill()
+            child.wait()
+            shutil.rmtree(folder.root, ignore_errors=True)
+            raise RunFailed("runs.error_write", folder=str(self.root), reason=str(error)) from error
+
+    def _wait_for_exits(self) -> None:
+        """A worker that has said its last word still holds the device until it is gone."""
+        for child in self._children.values():
+            try:
+                child.wait(EXIT_WAIT_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def has_adapter(folder: RunFolder) -> bool:
+    """Whether the run saved an adapter that can be loaded."""
+    return (folder.adapter / "adapter_config.json").is_file() and any(folder.adapter.glob("adapter_model.*"))
+
+
+def _read(folder: RunFolder) -> RunStatus | None:
+    try:
+        return folder.read_status()
+    except (ValidationError, OSError):
+        return None
+
+
+def _age(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _slug(config: RunConfig) -> str:
+    """Ascii only: the id is a folder, a model name in the server and an adapter name, where PEFT allows no dot."""
+    words = [re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in (config.name, config.preset)]
+    return next(filter(None, words), "run")[:48]

@@ -1,0 +1,219 @@
+"""Gathers the facts about this machine that decide whether it can train; torch's part comes from a child process.
+
+Looks, and judges nothing: what a fact means is studio.environment's.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import psutil
+from huggingface_hub.constants import HF_HUB_CACHE
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from training.contract import PROJECT_ROOT
+
+from studio.errors import StoreError
+from studio.runs.process import child_environment
+from studio.store import open_store
+
+PROBE_TIMEOUT_S = 60.0
+COMMAND_TIMEOUT_S = 20.0
+WSL_LIBRARIES = "/usr/lib/wsl/lib"
+LOOPBACK = {"127.0.0.1", "localhost"}
+
+
+class Probe(BaseModel):
+    """What the child process found out about torch and its company; `error` when it said nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    torch: str | None = None
+    torch_error: str | None = None
+    torch_cuda: str | None = None
+    cuda_available: bool = False
+    device: str = ""
+    vram_bytes: int = 0
+    bitsandbytes: str | None = None
+    bitsandbytes_error: str | None = None
+    unsloth: str | None = None
+    unsloth_error: str | None = None
+    error: str = ""
+
+
+class Facts(BaseModel):
+    """The machine as it was found. Checks are functions of this alone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    platform: str = "linux"
+    nvidia: bool = False
+    driver: str = ""
+    compiler: str = ""
+    python_header: bool = False
+    probe: Probe = Field(default_factory=Probe)
+    data_dir: str = ""
+    data_writable: str = ""  # why not, empty when it is
+    journal_wal: bool = True
+    file_system: str = ""
+    data_free_bytes: int = 0
+    cache_dir: str = ""
+    cache_free_bytes: int = 0
+    proxies: tuple[str, ...] = ()
+    port: int | None = None
+    port_free: bool = True
+    hub_token: bool = False
+    hub_offline: bool = False
+
+
+def gather(data_dir: Path, port: int | None = None) -> Facts:
+    """Look at the machine; torch's part comes from a child process, once per UI process."""
+    cache = Path(HF_HUB_CACHE)
+    return Facts(
+        platform=sys.platform,
+        nvidia=nvidia_present(),
+        driver=nvidia_driver(),
+        compiler=next(filter(None, map(shutil.which, ("gcc", "cc", "clang"))), ""),
+        python_header=(Path(sysconfig.get_path("include")) / "Python.h").is_file(),
+        probe=probe(data_dir),
+        data_dir=str(data_dir),
+        data_writable=why_unwritable(data_dir),
+        journal_wal=wal_works(data_dir),
+        file_system=file_system(data_dir),
+        data_free_bytes=free_bytes(data_dir),
+        cache_dir=str(cache),
+        cache_free_bytes=free_bytes(cache),
+        proxies=catching_proxies(os.environ),
+        port=port,
+        port_free=port is None or port_is_free(port),
+        hub_token=bool(os.environ.get("HF_TOKEN")) or (cache.parent / "token").is_file(),
+        hub_offline=os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"),
+    )
+
+
+@lru_cache(maxsize=1)
+def probe(data_dir: Path) -> Probe:
+    """What torch, bitsandbytes and unsloth can do here, asked once per UI process."""
+    command = [sys.executable, "-m", "training.probe"]
+    return read_probe(command, child_environment(data_dir), PROBE_TIMEOUT_S)
+
+
+def read_probe(command: list[str], environment: dict[str, str], timeout_s: float) -> Probe:
+    """The last whole line that the probe printed, and in `error` why there is none or no more."""
+    error = ""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
+        child = subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment, stdout=output, stderr=complaints)
+        try:
+            child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            error = f"no answer within {timeout_s:.0f} s"
+        lines = _lines(output)
+        if child.returncode != 0 and not error:
+            error = (_lines(complaints) or [f"exit code {child.returncode}"])[-1]
+    for line in reversed(lines):
+        try:
+            return Probe.model_validate_json(line).model_copy(update={"error": error})
+        except ValidationError:
+            continue  # a library printed something of its own, or the line is cut
+    return Probe(error=error or "the probe printed nothing")
+
+
+def _lines(file: "tempfile._TemporaryFileWrapper[bytes]") -> list[str]:
+    file.seek(0)
+    return file.read().decode("utf-8", "replace").strip().splitlines()
+
+
+def nvidia_present() -> bool:
+    """Whether an NVIDIA GPU is there and not hidden by CUDA_VISIBLE_DEVICES, asked without torch."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    if any(Path("/dev").glob("nvidia[0-9]*")) or any(Path("/proc/driver/nvidia/gpus").glob("*")):
+        return True
+    return "GPU " in _nvidia_smi("-L")  # WSL has no /dev/nvidia0, but its driver brings nvidia-smi
+
+
+def nvidia_driver() -> str:
+    """The version of the NVIDIA driver, empty where none is loaded."""
+    try:
+        loaded = Path("/proc/driver/nvidia/version").read_text("utf-8")
+    except OSError:
+        loaded = _nvidia_smi("--query-gpu=driver_version", "--format=csv,noheader")
+    found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", loaded)
+    return found[0] if found else ""
+
+
+def _nvidia_smi(*arguments: str) -> str:
+    command = shutil.which("nvidia-smi") or shutil.which("nvidia-smi", path=WSL_LIBRARIES)
+    if command is None:
+        return ""
+    try:
+        told = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return told.stdout if told.returncode == 0 else ""
+
+
+def why_unwritable(folder: Path) -> str:
+    """Why no file can be made in the folder; empty when one can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"0" * 4096)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def wal_works(folder: Path) -> bool:
+    """Whether a store opened in this folder really gets SQLite's write-ahead log."""
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".wal-") as trial:
+            store = open_store(Path(trial) / "trial.db")
+            try:
+                return str(store.read().execute("pragma journal_mode").fetchone()[0]).lower() == "wal"
+            finally:
+                store.close()
+    except (OSError, StoreError):
+        return False
+
+
+def file_system(folder: Path) -> str:
+    """The kind of file system that holds the folder, such as ext4 or nfs4."""
+    place = folder.resolve()
+    mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
+    return next((mounts[parent] for parent in (place, *place.parents) if parent in mounts), "")
+
+
+def free_bytes(folder: Path) -> int:
+    """Free bytes on the disk that holds, or will hold, the folder."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(there).free
+
+
+def catching_proxies(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Variables that send even loopback to a proxy."""
+    excepted = {entry.strip() for name in ("no_proxy", "NO_PROXY") for entry in environment.get(name, "").split(",")}
+    if excepted & {"*"} or excepted >= LOOPBACK:
+        return ()
+    names = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+    return tuple(name for name in names if environment.get(name))
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on loopback at this port."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

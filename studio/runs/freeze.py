@@ -1,0 +1,75 @@
+"""Writes a new run's folder whole or not at all.
+
+Knows the files that a run starts from, not the process that will read them.
+"""
+
+import errno
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from training.contract import RunConfig, RunFolder, TrainingExample, replace_text, resolve_base_model
+
+from studio.errors import RunFailed
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What a run starts from."""
+
+    slug: str
+    config: RunConfig
+    examples: list[TrainingExample]
+
+
+def require_base_model(base_model: str) -> None:
+    """Raise RunFailed unless this is a model's folder or could be a Hub id."""
+    folder = Path(resolve_base_model(base_model)).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise RunFailed("runs.error_model_folder", base_model=base_model)
+    elif base_model.startswith("assets/") or not HUB_ID.fullmatch(base_model):
+        raise RunFailed("runs.error_no_base_model", base_model=base_model)
+
+
+def freeze(root: Path, frozen: Frozen) -> Path:
+    """A new run folder below `root` with a readable id of its own; nothing is left behind on failure."""
+    new = root / ".new"  # one at a time: the caller holds the lease, so a left-over is a crash's
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        folder = RunFolder(new)
+        with folder.examples.open("w", encoding="utf-8") as lines:
+            lines.writelines(example.model_dump_json() + "\n" for example in frozen.examples)
+            lines.flush()
+            os.fsync(lines.fileno())
+        replace_text(folder.config, frozen.config.model_dump_json(indent=2))
+        return _take_id(new, frozen.slug)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        _explain(error, root)
+
+
+def _take_id(new: Path, slug: str) -> Path:
+    taken = [re.fullmatch(rf"{re.escape(slug)}-(\d+)", path.name) for path in new.parent.iterdir()]
+    number = max((int(match[1]) for match in taken if match), default=0) + 1
+    while True:
+        target = new.with_name(f"{slug}-{number}")
+        try:
+            return new.rename(target)  # refused where a folder with files has that name
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            number += 1
+
+
+def _explain(error: OSError, root: Path) -> NoReturn:
+    if error.errno in FULL:
+        raise RunFailed("runs.error_disk_full", folder=str(root)) from error
+    raise RunFailed("runs.error_write", folder=str(root), reason=error.strerror or str(error)) from error
