@@ -38,7 +38,11 @@ class UnknownDataset(DatasetError):
 
 
 class UnknownRun(StudioError):
-    """No run, or no download, has this id."""
+    """No run has this id."""
+
+
+class UnknownDownload(StudioError):
+    """No download has this id."""
 
 
 class RunFailed(StudioError):

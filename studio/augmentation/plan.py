@@ -1,7 +1,6 @@
 """How many examples a fact shall have; it must not know who writes them."""
 
 from pydantic import Field
-
 from training.contract import Frozen
 
 
@@ -11,8 +10,8 @@ class Plan(Frozen):
     The seed question is one of `forward`, the seed answer one of `answers`. The reports' table 1 is (2 + 2) x 2.
     """
 
-    forward: int = Field(8, ge=1, le=64, description="Phrasings of the question, the seed included.")
-    reverse: int = Field(8, ge=0, le=64, description="Reversed questions, whose answer is the subject.")
+    forward: int = Field(default=8, ge=1, le=64, description="Phrasings of the question, the seed included.")
+    reverse: int = Field(default=8, ge=0, le=64, description="Reversed questions, whose answer is the subject.")
     answers: int = Field(2, ge=1, le=2, description="Answers of each question: short, and detailed.")
 
     @property
