@@ -2,6 +2,7 @@
 
 import codecs
 
+from studio.datasets.text import SURROGATE
 from studio.errors import DatasetError
 
 # The longer mark first: UTF-32's little-endian one begins with UTF-16's.
@@ -31,8 +32,8 @@ def decode(data: bytes) -> str:
         raise DatasetError("dataset.error_binary_file")
     for encoding in ("utf-8", "cp932"):
         text = data.decode(encoding, "surrogateescape")
-        broken = sum(1 for character in text if "\ud800" <= character <= "\udfff") if not _encodable(text) else 0
-        if broken <= BROKEN_SHARE * sum(byte >= 0x80 for byte in data):
+        broken = len(SURROGATE.findall(text))
+        if not broken or broken <= BROKEN_SHARE * sum(byte >= 0x80 for byte in data):
             return _not_empty(text)
     raise DatasetError("dataset.error_binary_file")
 
@@ -48,11 +49,3 @@ def _not_empty(text: str) -> str:
 def _on_error(encoding: str) -> str:
     # surrogateescape exists for encodings of single bytes only.
     return "surrogateescape" if encoding == "utf-8" else "replace"
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

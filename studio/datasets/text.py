@@ -6,14 +6,15 @@ import unicodedata
 from studio.errors import DatasetError
 
 SHORT_ANSWER_CHARACTERS = 40
+SURROGATE = re.compile("[\ud800-\udfff]")
 _SENTENCE_END = re.compile(r"[。．!?！？]\s*(?=\S)|\n")
 # U+FFFE and U+FFFF reach FTS5's trigrams as U+FFFD: fold them alike, so that both searches agree.
-_NONCHARACTERS = str.maketrans("\ufffe\uffff", "\ufffd\ufffd")
+_NONCHARACTERS = re.compile("[\ufffe\uffff]")
 
 
 def fold(text: str) -> str:
     """The form in which texts are searched and compared: width, case and composition do not matter."""
-    return unicodedata.normalize("NFKC", text).casefold().translate(_NONCHARACTERS)
+    return _NONCHARACTERS.sub("\ufffd", unicodedata.normalize("NFKC", text).casefold())
 
 
 def clean(text: str, what: str) -> str:
@@ -32,7 +33,7 @@ def clean(text: str, what: str) -> str:
 
 def is_storable(text: str) -> bool:
     """Whether a text holds neither NUL nor half of a surrogate pair, which undecodable bytes also become."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return "\0" not in text and SURROGATE.search(text) is None
 
 
 def excerpt(text: str, length: int = 40) -> str:
