@@ -159,6 +159,27 @@ class RunStatus(Frozen):
         return self.state in ENDED
 
 
+class DownloadConfig(Frozen):
+    """`config.json` of a download: a Hub id, and the engine that will load it, since unsloth swaps some ids."""
+
+    repo: str
+    engine: Engine = "auto"
+
+
+class DownloadStatus(Frozen):
+    """`status.json` of a download; `repo` is the repository that is really fetched."""
+
+    repo: str
+    state: Literal["starting", "downloading", "finished", "cancelled", "failed", "crashed"]
+    done_bytes: int = 0
+    total_bytes: int = 0
+    reason: str = Field("", description="English sentence of a failure; the code and values give it in any language.")
+    reason_code: str = ""
+    reason_values: dict[str, str] = Field(default_factory=dict)
+    pid: int | None = None
+    pid_started: float | None = None
+
+
 class Launch(Frozen):
     """`launch.json`: the process that the UI spawned; `pid_started` (psutil's create_time) tells a reused pid."""
 

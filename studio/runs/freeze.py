@@ -15,7 +15,7 @@ from training.contract import RunConfig, RunFolder, TrainingExample, replace_tex
 
 from studio.errors import RunFailed
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

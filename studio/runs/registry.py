@@ -18,6 +18,7 @@ from training.contract import Phase, RunConfig, RunFolder, RunState, RunStatus, 
 
 from studio.environment import require_trainable
 from studio.errors import RunActive, RunFailed, UnknownRun
+from studio.i18n import text
 from studio.runs import last_words
 from studio.runs.freeze import Frozen, freeze, require_base_model
 from studio.runs.lease import end_server, handover
@@ -164,13 +165,13 @@ class Runs:
     def _status(self, folder: RunFolder, locale: str) -> RunStatus:
         status = _read(folder)
         if status is not None and status.ended:
-            return status
+            return _told(status, locale)
         if self._lives(folder, status):
             status = status or RunStatus(state="starting")
             return status.model_copy(update={"state": "stopping"}) if folder.stop.exists() else status
         status = _read(folder) or RunStatus(state="starting")  # its last word may have come between the two looks
         if status.ended:
-            return status
+            return _told(status, locale)
         exit_code = child.poll() if (child := self._children.get(folder.root.name)) else None
         return status.model_copy(update={"state": "crashed", "reason": last_words.reason(folder, exit_code, locale)})
 
@@ -220,6 +221,13 @@ def _read(folder: RunFolder) -> RunStatus | None:
         return folder.read_status()
     except (ValidationError, OSError):
         return None
+
+
+def _told(status: RunStatus, locale: str) -> RunStatus:
+    """The status with its reason in the reader's language, where the worker gave its code."""
+    if not status.reason_code:
+        return status
+    return status.model_copy(update={"reason": text(status.reason_code, locale, **status.reason_values)})
 
 
 def _age(path: Path) -> int:
