@@ -3,6 +3,7 @@
 import re
 import signal
 import sys
+from pathlib import Path
 
 import psutil
 from training.contract import RunFolder
@@ -19,17 +20,17 @@ _NOISE = re.compile(r"\d+%\||^\s*$|[Ww]arning|^\s*(File |\^|~)|^Extension module
 
 def reason(folder: RunFolder, exit_code: int | None, locale: str) -> str:
     """One sentence on the likely cause, and the last useful line of the log where there is one."""
-    line = last_line(folder)
+    line = last_line(folder.log)
     quoted = text("runs.crashed_line", locale, line=line) if line else ""
     return _cause(folder, exit_code, locale) + quoted
 
 
-def last_line(folder: RunFolder) -> str:
-    """The last line of worker.log that says what was wrong, else the last that says anything."""
-    if not folder.log.exists():
+def last_line(path: Path) -> str:
+    """The last line of a log that says what was wrong, else the last that says anything."""
+    if not path.exists():
         return ""
-    with folder.log.open("rb") as log:
-        log.seek(max(0, folder.log.stat().st_size - TAIL_BYTES))
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - TAIL_BYTES))
         lines = log.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
     useful = [line.strip() for line in lines if not _NOISE.search(line)]
     raised = [line for line in useful if _RAISED.match(line)]
