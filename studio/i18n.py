@@ -7,6 +7,7 @@ from pathlib import Path
 from training.contract import PROJECT_ROOT
 
 FOLDER: Path = PROJECT_ROOT / "assets" / "i18n"
+LOCALES = ("ja", "en")
 FALLBACK = "en"
 
 
@@ -25,3 +26,21 @@ def text(key: str, locale: str = FALLBACK, **values: object) -> str:
     sentence = sentences(locale).get(key) or sentences(FALLBACK).get(key)
     # A sentence that is missing must not hide the error it was to describe.
     return sentence.format(**values) if sentence else f"{key} {values or ''}".strip()
+
+
+def locale_of(accept_language: str) -> str:
+    """The locale that a browser's Accept-Language asks for first among ours; English where it names none."""
+    choices = [_weighed(choice) for choice in accept_language.split(",") if choice.strip()]
+    for _, language in sorted(choices, key=lambda choice: -choice[0]):
+        if language in LOCALES:
+            return language
+    return FALLBACK
+
+
+def _weighed(choice: str) -> tuple[float, str]:
+    """`ja-JP;q=0.8` as (0.8, "ja")."""
+    tag, _, weight = choice.partition(";q=")
+    try:
+        return float(weight or 1), tag.strip().split("-")[0].lower()
+    except ValueError:
+        return 0.0, ""

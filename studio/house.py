@@ -1,0 +1,54 @@
+"""The rooms of one data folder, built once and handed to the pages; it must not know Gradio."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.contract import PROJECT_ROOT
+
+from studio.arena import Arena
+from studio.augmentation.jobs import AugmentJobs
+from studio.datasets import Datasets
+from studio.models import Downloads
+from studio.runs.registry import Runs
+from studio.runs.server import ModelServer
+from studio.store import open_store
+
+DEMO = PROJECT_ROOT / "assets" / "demo"
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Everything that pages and endpoints may ask."""
+
+    data_dir: Path
+    datasets: Datasets
+    jobs: AugmentJobs
+    runs: Runs
+    server: ModelServer
+    downloads: Downloads
+    arena: Arena
+
+    @property
+    def exports(self) -> Path:
+        """The one folder whose files a browser may fetch."""
+        return self.data_dir / "exports"
+
+
+def open_studio(data_dir: Path) -> Studio:
+    """Open the data folder, making it with the demo's dataset and sample run on the first start."""
+    data_dir = data_dir.resolve()
+    (data_dir / "exports").mkdir(parents=True, exist_ok=True)
+    datasets = Datasets(open_store(data_dir / "studio.db"))
+    datasets.install_demo(DEMO)
+    runs = Runs(data_dir, datasets)
+    runs.install_sample(DEMO / "run")
+    server = ModelServer(data_dir, runs)
+    return Studio(
+        data_dir=data_dir,
+        datasets=datasets,
+        jobs=AugmentJobs(datasets, data_dir / "augmentation"),
+        runs=runs,
+        server=server,
+        downloads=Downloads(data_dir),
+        arena=Arena(runs, server),
+    )

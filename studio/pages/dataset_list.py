@@ -1,0 +1,249 @@
+"""The list of a dataset: search, page, edit, add, delete, undo, import and export; it must not know how data is kept.
+
+Layout first, then the wiring. Edits go by the example's id, never by its place in the table.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from studio.errors import DatasetError
+from studio.house import Studio
+from studio.i18n import text
+from studio.pages.dataset_table import TABLE_JS, counts_line, example_line, examples_table, import_report
+from studio.pages.language import label, locale, say, show, shows_errors, tell
+from studio.pages.markup import empty, words
+from studio.pages.parts import PRIVATE, QUIET, drawn
+from studio.pages.shell import Shell, chosen, moment
+
+PAGE_SIZE = 50
+FILE_TYPES = [".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt"]
+# The export lands in a button that is not shown; pressing it is the browser's download.
+DOWNLOAD_JS = "() => setTimeout(() => document.querySelector('#export-download a, #export-download')?.click(), 250)"
+
+
+@dataclass(frozen=True)
+class Editor:
+    """The panel beside the table: a new pair, or the chosen example."""
+
+    heading: gr.HTML
+    question: gr.Textbox
+    answer: gr.Textbox
+    save: gr.Button
+    delete: gr.Button
+    close: gr.Button
+
+    def parts(self) -> list[Any]:
+        """The components in the order in which `_List.editing` fills them."""
+        return [self.heading, self.question, self.answer, self.save, self.delete, self.close]
+
+
+@dataclass(frozen=True)
+class Importer:
+    """The folded panel that brings a file in."""
+
+    file: gr.File
+    name: gr.Textbox
+    question_column: gr.Textbox
+    answer_column: gr.Textbox
+    start: gr.Button
+    report: gr.HTML
+
+
+def build_dataset_list(studio: Studio, shell: Shell) -> gr.Button:
+    """The list; returns the button that leads to augmentation."""
+    with gr.Row(elem_classes="oboe-toolbar"):
+        search = gr.Textbox(
+            placeholder=label("dataset_page.search"), show_label=False, container=False, elem_id="search", scale=3
+        )
+        undo = gr.Button(label("dataset_page.undo"), size="sm", elem_id="undo")
+        jsonl = gr.Button(label("dataset_page.export_jsonl"), size="sm", elem_id="export-jsonl")
+        csv = gr.Button(label("dataset_page.export_csv"), size="sm", elem_id="export-csv")
+        augment = gr.Button(label("dataset_page.to_augment"), size="sm", variant="primary", elem_id="to-augment")
+    download = gr.DownloadButton(visible="hidden", elem_id="export-download")
+    importer = _build_importer()
+    counts = drawn("counts", classes="oboe-line")
+    with gr.Row(elem_classes="oboe-columns"):
+        with gr.Column(scale=7, min_width=480):
+            table = drawn("examples", js=TABLE_JS)
+        with gr.Column(scale=3, min_width=300, elem_classes="oboe-side"):
+            editor = _build_editor()
+    number, selected = gr.State(1), gr.State(None)
+    handlers = _List(studio)
+    view = [shell.dataset, search, number, selected]
+    shell.changed.change(handlers.on_show, view, [table, counts, number], **QUIET)
+    shell.dataset.input(handlers.on_open, shell.dataset, [number, selected, *editor.parts()], **QUIET)
+    search.input(handlers.on_search, view, [table, number], trigger_mode="always_last", **QUIET)
+    table.click(handlers.on_page, view, [table, number], **QUIET)
+    table.select(handlers.on_select, shell.dataset, [selected, *editor.parts()], **QUIET)
+    _wire_editor(handlers, shell, editor, selected)
+    undo.click(handlers.on_undo, shell.dataset, shell.changed, **PRIVATE)
+    for button, format in ((jsonl, "jsonl"), (csv, "csv")):
+        exported = button.click(handlers.on_export(format), shell.dataset, download, **PRIVATE)
+        exported.success(None, js=DOWNLOAD_JS, **PRIVATE)
+    _wire_importer(handlers, shell, importer)
+    return augment
+
+
+def _build_editor() -> Editor:
+    with gr.Group(elem_classes="oboe-panel", elem_id="editor"):
+        return Editor(
+            heading=drawn("editor-heading"),
+            question=gr.Textbox(label=label("dataset_page.question"), lines=3, max_lines=12, elem_id="edit-question"),
+            answer=gr.Textbox(label=label("dataset_page.answer"), lines=4, max_lines=20, elem_id="edit-answer"),
+            save=gr.Button(label("dataset_page.add"), variant="primary", elem_id="save-example"),
+            delete=gr.Button(label("dataset_page.delete"), variant="stop", visible=False, elem_id="delete-example"),
+            close=gr.Button(label("dataset_page.close"), visible=False, elem_id="close-example"),
+        )
+
+
+def _build_importer() -> Importer:
+    with gr.Accordion(label("dataset_page.import"), open=False, elem_id="import"), gr.Row():
+        file = gr.File(
+            label=label("dataset_page.import_file"), file_types=FILE_TYPES, height=150, elem_id="import-file", scale=2
+        )
+        with gr.Column(scale=2):
+            name = gr.Textbox(
+                label=label("dataset_page.import_name"), info=label("dataset_page.import_name_help"), elem_id="import-name"
+            )
+            with gr.Row():
+                question = gr.Textbox(
+                    label=label("dataset_page.question_column"),
+                    placeholder=label("dataset_page.found_by_itself"),
+                    elem_id="import-question-column",
+                )
+                answer = gr.Textbox(
+                    label=label("dataset_page.answer_column"),
+                    placeholder=label("dataset_page.found_by_itself"),
+                    elem_id="import-answer-column",
+                )
+            start = gr.Button(label("dataset_page.import_start"), variant="primary", elem_id="import-start")
+    report = drawn("import-report")
+    return Importer(file, name, question, answer, start, report)
+
+
+def _wire_editor(handlers: "_List", shell: Shell, editor: Editor, selected: gr.State) -> None:
+    typed = [shell.dataset, selected, editor.question, editor.answer]
+    editor.save.click(handlers.on_save, typed, [selected, shell.changed, *editor.parts()], **PRIVATE)
+    editor.delete.click(
+        handlers.on_delete, [shell.dataset, selected], [selected, shell.changed, *editor.parts()], **PRIVATE
+    )
+    editor.close.click(handlers.on_close, None, [selected, shell.changed, *editor.parts()], **QUIET)
+
+
+def _wire_importer(handlers: "_List", shell: Shell, importer: Importer) -> None:
+    importer.file.upload(handlers.on_upload, [importer.file, importer.name], importer.name, **QUIET)
+    importer.start.click(
+        handlers.on_import,
+        [importer.file, importer.name, importer.question_column, importer.answer_column],
+        [importer.report, importer.file, importer.name, shell.dataset, shell.changed],
+        **PRIVATE,
+    )
+
+
+class _List:
+    """The handlers: read the form, call the datasets once, say what changed."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.datasets = studio.datasets
+
+    @shows_errors
+    def on_show(
+        self, dataset: str | None, search: str, number: int, selected: int | None, request: gr.Request
+    ) -> tuple[Any, ...]:
+        language = locale(request)
+        if dataset is None:
+            return empty(text("dataset_page.no_dataset", language)), "", 1
+        page = self.datasets.page(dataset, search=search, number=number, size=PAGE_SIZE)
+        counts = counts_line(self.datasets.counts(dataset), language)
+        return examples_table(page, selected, search, language), counts, page.number
+
+    def on_search(
+        self, dataset: str | None, search: str, number: int, selected: int | None, request: gr.Request
+    ) -> tuple[Any, ...]:
+        table, _, number = self.on_show(dataset, search, 1, selected, request)
+        return table, number
+
+    def on_page(
+        self, dataset: str | None, search: str, number: int, selected: int | None, event: gr.EventData, request: gr.Request
+    ) -> tuple[Any, ...]:
+        table, _, number = self.on_show(dataset, search, int(event.page), selected, request)
+        return table, number
+
+    @shows_errors
+    def on_select(self, dataset: str, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+        example = self.datasets.example(int(event.id))
+        return example.id, *self._editing(example.id, request)
+
+    def on_open(self, dataset: str, request: gr.Request) -> tuple[Any, ...]:
+        return 1, None, *self._editing(None, request)
+
+    def on_close(self, request: gr.Request) -> tuple[Any, ...]:
+        return None, moment(), *self._editing(None, request)
+
+    @shows_errors
+    def on_save(
+        self, dataset: str | None, selected: int | None, question: str, answer: str, request: gr.Request
+    ) -> tuple[Any, ...]:
+        if dataset is None:
+            raise DatasetError("dataset_page.no_dataset")
+        if selected is None:
+            self.datasets.add_fact(dataset, question, answer)
+            tell("dataset_page.added", request)
+        else:
+            self.datasets.edit_example(dataset, selected, question=question, answer=answer)
+            tell("dataset_page.saved", request)
+        return selected, moment(), *self._editing(selected, request)
+
+    @shows_errors
+    def on_delete(self, dataset: str, selected: int, request: gr.Request) -> tuple[Any, ...]:
+        number = self.datasets.delete_examples(dataset, [selected])
+        tell("dataset_page.deleted", request, number=number)
+        return None, moment(), *self._editing(None, request)
+
+    @shows_errors
+    def on_undo(self, dataset: str | None, request: gr.Request) -> int:
+        if dataset is None:
+            raise DatasetError("dataset_page.no_dataset")
+        show(self.datasets.undo(dataset).text(locale(request)), request)
+        return moment()
+
+    def on_export(self, format: str) -> Any:
+        """The handler of one format's button."""
+
+        @shows_errors
+        def export(dataset: str | None, request: gr.Request) -> Any:
+            if dataset is None:
+                raise DatasetError("dataset_page.no_dataset")
+            path = self.datasets.export_file(dataset, format, self.studio.exports)
+            tell("dataset_page.exported", request, file=path.name)
+            return gr.DownloadButton(value=str(path))
+
+        return export
+
+    def on_upload(self, file: str, name: str, request: gr.Request) -> str:
+        return name or Path(file).stem
+
+    @shows_errors
+    def on_import(
+        self, file: str | None, name: str, question_column: str, answer_column: str, request: gr.Request
+    ) -> tuple[Any, ...]:
+        if not file:
+            raise DatasetError("dataset_page.choose_a_file")
+        columns = {"question": question_column.strip(), "answer": answer_column.strip()}
+        mapping = {field: column for field, column in columns.items() if column} or None
+        report = self.datasets.import_file(name, Path(file), mapping)
+        name = name.strip()
+        return import_report(report, name, locale(request)), None, "", chosen(self.studio, name), moment()
+
+    def _editing(self, selected: int | None, request: gr.Request) -> tuple[Any, ...]:
+        if selected is None:
+            heading = words(say("dataset_page.new_pair", request), name="h3")
+            return heading, "", "", gr.Button(label("dataset_page.add")), gr.Button(visible=False), gr.Button(visible=False)
+        example = self.datasets.example(selected)
+        heading = words(say("dataset_page.edit_pair", request), name="h3") + example_line(example, locale(request))
+        buttons = gr.Button(label("dataset_page.save")), gr.Button(visible=True), gr.Button(visible=True)
+        return heading, example.question, example.answer, *buttons
