@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 Generator = Literal["rules", "endpoint"]
 AugmentState = Literal["running", "finished", "cancelled", "failed", "interrupted"]
 STATUS_EVERY_S = 0.25
+# The whole list of a large dataset would be written again with every status.
+FAILED_SHOWN = 100
 
 
 class Reason(Frozen):
@@ -93,7 +95,8 @@ class AugmentStatus(Frozen):
     )
     tokens: int = Field(default=0, description="Tokens paid for in this job.")
     reused: int = Field(default=0, description="Facts whose reply was read from an earlier job's ledger.")
-    failed: list[FailedFact] = Field(default_factory=list)
+    failed_facts: int = 0
+    failed: list[FailedFact] = Field(default_factory=list, description="While the job runs, the latest ones only.")
 
 
 @dataclass
@@ -106,14 +109,16 @@ class _Work:
     status: AugmentStatus
     cancelled: threading.Event = field(default_factory=threading.Event)
     made: list[MadeExample] = field(default_factory=list)
+    failed: list[FailedFact] = field(default_factory=list)
     saved_at: float = 0.0
 
     def change(self, **values: object) -> None:
         self.status = self.status.model_copy(update=values)
         if monotonic() - self.saved_at >= STATUS_EVERY_S:
-            self.save()
+            self.save(failed=self.failed[-FAILED_SHOWN:])
 
-    def save(self) -> None:
+    def save(self, *, failed: list[FailedFact]) -> None:
+        self.status = self.status.model_copy(update={"failed": failed, "failed_facts": len(self.failed)})
         replace_text(self.folder / "status.json", self.status.model_dump_json())
         self.saved_at = monotonic()
 
@@ -122,8 +127,8 @@ class _Work:
         self.change(done=self.status.done + 1, made=len(self.made))
 
     def fail(self, fact: Fact, reason: Reason) -> None:
-        failed = FailedFact(fact_id=fact.id, question=fact.question, reason=reason)
-        self.change(done=self.status.done + 1, failed=[*self.status.failed, failed])
+        self.failed.append(FailedFact(fact_id=fact.id, question=fact.question, reason=reason))
+        self.change(done=self.status.done + 1)
 
 
 class AugmentJobs:
@@ -160,7 +165,9 @@ class AugmentJobs:
         if not facts:
             raise AugmentError("augment.error_no_facts", dataset=dataset)
         with self._lock:
-            if any(work.job.dataset == dataset and thread.is_alive() for work, thread in self._running.values()):
+            if any(
+                work.job.dataset == dataset and work.status.state == "running" for work, _ in self._running.values()
+            ):
                 raise AugmentError("augment.error_running", dataset=dataset)
             return self._launch(job, facts)
 
@@ -206,7 +213,7 @@ class AugmentJobs:
             planned=job.plan.total(len(facts)) - len(facts),
         )
         work = _Work(folder, job, facts, status)
-        work.save()
+        work.save(failed=[])
         thread = threading.Thread(target=self._run, args=(work,), name=f"augment {job_id}", daemon=True)
         self._running[job_id] = (work, thread)
         thread.start()
@@ -229,7 +236,7 @@ class AugmentJobs:
             logger.exception("augmentation %s", work.folder.name)
             reason = Reason(key="augment.unexpected", values={"error": type(error).__name__})
         work.status = work.status.model_copy(update={"state": state, "reason": reason})
-        work.save()
+        work.save(failed=work.failed)
 
     def _generator(self, work: _Work) -> Callable[[_Work], None]:
         return _by_rules if work.job.generator == "rules" else self._by_endpoint

@@ -84,7 +84,7 @@ def _compiled() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 @lru_cache
 def _noun_question() -> re.Pattern[str]:
-    asks = rf"(?:[はって]{{1,2}}|とは)、?{WORD}{END}"
+    asks = rf"(?<!と)(?:は|って)、?{WORD}{END}"
     tells = (
         r"(?:を|について|が(?:誰|何|どこ|いつ)か)?、?(?:一つ)?(?:教えて|答えて|挙げて)"
         r"(?:ください|下さい|くれますか|いただけますか|ほしいです)?"

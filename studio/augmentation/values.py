@@ -53,6 +53,9 @@ def read_answer(answer: str, question: Question, terms: tuple[str, ...] = ()) ->
     head, rest = _split_head(text, question)
     if rest is None:
         return None
+    if head == "※" and question.relation not in rest and re.fullmatch(rf".*(?<!出身){COPULA}", rest):
+        # 「X は…です」 describes the subject; whether it answers the question cannot be told.
+        return None
     tail = _strip_ending(rest, said=bool(head))
     if not tail:
         return None
