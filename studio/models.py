@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,9 +18,10 @@ from studio.errors import DownloadFailed, UnknownDownload
 from studio.i18n import text
 from studio.machine import nvidia_present
 from studio.runs.freeze import HUB_ID
-from studio.runs.process import child_environment, launch_of, process_of, spawn
+from studio.runs.process import child_environment, end, launch_of, process_of, spawn
 
 DOWNLOAD = (sys.executable, "-m", "training.download")
+UNDER_WAY = ("starting", "downloading")
 
 
 class CachedModel(BaseModel):
@@ -62,8 +64,10 @@ class Downloads:
             raise DownloadFailed("models.error_bad_id", repo=repo)
         download_id = repo.replace("/", "--")
         with self._lock:
-            if download_id in self.ids() and self._process(self.root / download_id):
-                return download_id
+            if download_id in self.ids() and (process := self._process(self.root / download_id)):
+                if self._goes_on(self.root / download_id):
+                    return download_id
+                end(process)  # it was told to stop, or has said its last word
             try:
                 self._launch(self.root / download_id, repo)
             except OSError as error:
@@ -74,8 +78,8 @@ class Downloads:
         """Where a download stands; `reason` is in `locale`."""
         folder = self._folder(download_id)
         alive = self._process(folder)
-        status = _read(folder)
-        if status is not None and status.state in ("starting", "downloading") and not alive:
+        status = _read(folder)  # after looking at the process, so that its last word is not missed
+        if status is not None and status.state in UNDER_WAY and not alive:
             status = status.model_copy(update={"state": "crashed"})
         if status is None:
             config = DownloadConfig.model_validate_json((folder / "config.json").read_bytes())
@@ -105,14 +109,18 @@ class Downloads:
         self._children[folder.name] = child
         replace_text(folder / "launch.json", launch_of(child).model_dump_json())
 
-    def _process(self, folder: Path) -> bool:
+    def _goes_on(self, folder: Path) -> bool:
+        status = _read(folder)
+        return not (folder / "stop").exists() and (status is None or status.state in UNDER_WAY)
+
+    def _process(self, folder: Path) -> psutil.Process | None:
         if child := self._children.get(folder.name):
             child.poll()  # reaps it, so that no zombie stays
         launch = folder / "launch.json"
         if not launch.exists():
-            return False
+            return None
         started = Launch.model_validate_json(launch.read_bytes())
-        return process_of(started.pid, started.pid_started) is not None
+        return process_of(started.pid, started.pid_started)
 
 
 def _read(folder: Path) -> DownloadStatus | None:

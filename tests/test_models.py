@@ -75,7 +75,12 @@ def test_a_download_shows_its_bytes_is_cancelled_and_resumes_where_it_stopped(hu
     status = ended(downloads, download_id)
     assert (status.state, status.done_bytes) == ("finished", len(WEIGHTS) + 2)
     assert len(resumed_at(hub)) == 1 and resumed_at(hub)[0] > 300_000
-    program = "from studio.models import cached; print(*[(m.repo, m.bytes) for m in cached()]); import sys; print('torch' in sys.modules)"
+    program = """if True:
+        import sys
+        from studio.models import cached
+        print(*[(model.repo, model.bytes) for model in cached()])
+        print("torch" in sys.modules)
+    """
     command = [sys.executable, "-c", program]
     told = subprocess.run(command, env=child_environment(tmp_path), cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert told.stdout.split("\n")[:2] == [str((REPO, len(WEIGHTS) + 2)), "False"]
