@@ -3,8 +3,10 @@
 import csv
 import json
 import os
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -24,7 +26,8 @@ def export(db: sqlite3.Connection, dataset_id: int, format: str, target: Path) -
     if write is None:
         raise DatasetError("dataset.error_export_format", format=format, known=", ".join(WRITERS))
     path = target.with_name(f"{target.name}.{format}")
-    unfinished = target.with_name(f"{target.name}.{format}.tmp")
+    # Two people may export the same dataset at once.
+    unfinished = target.with_name(f"{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # newline="": a line break inside a cell stays what it is. The mark tells Excel that it is UTF-8.
@@ -32,7 +35,8 @@ def export(db: sqlite3.Connection, dataset_id: int, format: str, target: Path) -
             write(_rows(db, dataset_id), file)
         os.replace(unfinished, path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
         raise StoreError("dataset.error_export", path=path, why=error.strerror or error) from error
     return path
 

@@ -121,9 +121,11 @@ def _table(text: str, delimiter: str) -> Iterator[Record]:
         elif any(cell.strip() for cell in cells[len(columns) :]):
             yield number, DatasetError("dataset.error_cells", found=len(cells), expected=len(columns))
         else:
-            cells += [""] * (len(columns) - len(cells))
-            # Of two columns with one name the first counts.
-            yield number, {name: unprotect(cell) for name, cell in reversed(list(zip(columns, cells, strict=False)))}
+            row: Row = {}
+            for name, cell in zip(columns, cells + [""] * (len(columns) - len(cells)), strict=False):
+                # Of two columns with one name the first counts.
+                row.setdefault(name, unprotect(cell))
+            yield number, row
 
 
 def _cells(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | DatasetError]]:
