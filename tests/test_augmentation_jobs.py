@@ -291,3 +291,11 @@ def test_an_empty_or_unknown_dataset_is_refused(jobs):
         jobs.start("anime", plan=PLAN)
     with pytest.raises(UnknownDataset):
         jobs.start("nothing", plan=PLAN)
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(datasets, tmp_path):
+    fill(datasets, 1)
+    (tmp_path / "augmentation").write_text("a file in the way", encoding="utf-8")
+    with pytest.raises(AugmentError) as refused:
+        AugmentJobs(datasets, tmp_path / "augmentation").start("anime", plan=PLAN)
+    assert "書き込めません" in refused.value.text("ja")

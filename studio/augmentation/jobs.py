@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, strftime
@@ -150,7 +151,7 @@ class AugmentJobs:
         """Start augmenting a dataset and return the job's id.
 
         Raises:
-            AugmentError: the dataset is empty or being augmented, or a setting of the endpoint is not right.
+            AugmentError: the dataset is empty or being augmented, a setting is not right, or the folder not writable.
             UnknownDataset: there is no such dataset.
         """
         if generator not in get_args(Generator):
@@ -169,7 +170,10 @@ class AugmentJobs:
                 work.job.dataset == dataset and work.status.state == "running" for work, _ in self._running.values()
             ):
                 raise AugmentError("augment.error_running", dataset=dataset)
-            return self._launch(job, facts)
+            try:
+                return self._launch(job, facts)
+            except OSError as error:
+                raise AugmentError("augment.error_disk", problem=error.strerror) from error
 
     def status(self, job_id: str) -> AugmentStatus:
         """Where a job stands; one that the end of the app cut off reads as interrupted.
@@ -232,11 +236,15 @@ class AugmentJobs:
             state = "cancelled" if work.cancelled.is_set() else "finished"
         except StudioError as error:
             reason = Reason.of(error)
+        except OSError as error:
+            reason = Reason(key="augment.error_disk", values={"problem": str(error.strerror)})
         except Exception as error:  # the thread's end is the job's: it has nobody else to tell
             logger.exception("augmentation %s", work.folder.name)
             reason = Reason(key="augment.unexpected", values={"error": type(error).__name__})
         work.status = work.status.model_copy(update={"state": state, "reason": reason})
-        work.save(failed=work.failed)
+        # Where the disk is full, the job reads as interrupted.
+        with suppress(OSError):
+            work.save(failed=work.failed)
 
     def _generator(self, work: _Work) -> Callable[[_Work], None]:
         return _by_rules if work.job.generator == "rules" else self._by_endpoint
