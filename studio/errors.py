@@ -67,3 +67,11 @@ class AugmentError(StudioError):
 
 class UnknownJob(AugmentError):
     """No augmentation has this id."""
+
+
+class InferenceError(StudioError):
+    """A model server could not be asked, or did not answer."""
+
+
+class ArenaError(StudioError):
+    """A question cannot be asked as it stands."""

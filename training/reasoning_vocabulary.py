@@ -13,10 +13,19 @@ from training.reasoning_parts import HARMONY_MARKERS, THINK_MARKERS
 _SPECIAL_NAME = re.compile(r"<\|[^|]*\|>|</?(?:s|think|pad|eos|bos|unk)>|\[(?:PAD|BOS|EOS|UNK)\]")
 
 
+class AddedToken(Protocol):
+    """A token that was added to a tokenizer's own, special or not."""
+
+    content: str
+    special: bool
+
+
 class Tokenizer(Protocol):
     """The part of a Hugging Face tokenizer that is read here."""
 
-    all_special_tokens: list[str]
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, AddedToken]:
+        """Added tokens by id."""
 
     def get_vocab(self) -> dict[str, int]:
         """Every token's id."""
@@ -44,7 +53,8 @@ class Vocabulary:
             special = {name: number for name, number in source.items() if _SPECIAL_NAME.fullmatch(name)}
             return cls(special, _decoder_of(source))
         tokenizer, vocabulary = source, source.get_vocab()
-        names = {*tokenizer.all_special_tokens, *HARMONY_MARKERS, *THINK_MARKERS}
+        added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        names = {*added, *HARMONY_MARKERS, *THINK_MARKERS}
         special = {name: vocabulary[name] for name in names if name in vocabulary}
         return cls(special, lambda ids: tokenizer.decode(list(ids)))
 
