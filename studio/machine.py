@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 import psutil
 from huggingface_hub.constants import HF_HUB_CACHE
@@ -127,7 +128,7 @@ def read_probe(command: list[str], environment: dict[str, str], timeout_s: float
     return Probe(error=error or "the probe printed nothing")
 
 
-def _lines(file: "tempfile._TemporaryFileWrapper[bytes]") -> list[str]:
+def _lines(file: IO[bytes]) -> list[str]:
     file.seek(0)
     return file.read().decode("utf-8", "replace").strip().splitlines()
 

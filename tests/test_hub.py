@@ -46,7 +46,7 @@ class Machine:
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text(DownloadConfig(repo=repo, engine="transformers").model_dump_json())
         command = [sys.executable, "-m", "training.download", str(folder)]
-        subprocess.run(command, cwd=PROJECT_ROOT, env={**self.variables, **variables}, timeout=60, check=False)
+        subprocess.run(command, cwd=PROJECT_ROOT, env={**self.variables, **variables}, timeout=180, check=False)
         return DownloadStatus.model_validate_json((folder / "status.json").read_bytes())
 
     def find(self, repo: str = REPO) -> Path:

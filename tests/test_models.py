@@ -44,12 +44,12 @@ def downloads(tmp_path) -> Iterator[Downloads]:
 
 def ended(downloads: Downloads, download_id: str):
     return eventually(
-        lambda: (status := downloads.status(download_id)).state not in ("starting", "downloading") and status, 60
+        lambda: (status := downloads.status(download_id)).state not in ("starting", "downloading") and status, 180
     )
 
 
 def under_way(downloads: Downloads, download_id: str):
-    return eventually(lambda: (status := downloads.status(download_id)).done_bytes > 300_000 and status, 60)
+    return eventually(lambda: (status := downloads.status(download_id)).done_bytes > 300_000 and status, 180)
 
 
 def pid_of(downloads: Downloads, download_id: str) -> int:

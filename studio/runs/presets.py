@@ -42,16 +42,16 @@ class Problem:
     """One wrong field: `key` names the sentence, `values` fill it, `bounds` are told in the reader's language."""
 
     key: str
-    field: str
+    setting: str
     values: Mapping[str, str] = field(default_factory=dict)
     bounds: tuple[tuple[str, str], ...] = ()
 
     def text(self, locale: str) -> str:
         """The sentence in `locale`."""
-        label = text(f"runs.field_{self.field}", locale) if self.field in RunConfig.model_fields else self.field
+        label = text(f"runs.field_{self.setting}", locale) if self.setting in RunConfig.model_fields else self.setting
         parts = [text(f"runs.bound_{kind}", locale, bound=bound) for kind, bound in self.bounds]
         bounds = text("runs.bounds_joined", locale).join(parts)
-        return text(self.key, locale, label=label, field=self.field, bounds=bounds, **self.values)
+        return text(self.key, locale, label=label, field=self.setting, bounds=bounds, **self.values)
 
 
 class RunConfigError(StudioError):
@@ -61,7 +61,7 @@ class RunConfigError(StudioError):
         super().__init__(problems[0].key)
         self.problems = tuple(problems)
 
-    def text(self, locale: str) -> str:
+    def text(self, locale: str = "en") -> str:
         """One sentence for each wrong field."""
         return text("runs.sentences_joined", locale).join(problem.text(locale) for problem in self.problems)
 
