@@ -25,7 +25,7 @@ from studio.errors import StoreError
 from studio.runs.process import child_environment
 from studio.store import open_store
 
-PROBE_TIMEOUT_S = 60.0
+PROBE_TIMEOUT_S = 120.0  # torch from a cold disk; unsloth compiles on its first import
 COMMAND_TIMEOUT_S = 20.0
 WSL_LIBRARIES = "/usr/lib/wsl/lib"
 LOOPBACK = {"127.0.0.1", "localhost"}

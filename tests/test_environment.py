@@ -141,7 +141,8 @@ def test_a_folder_that_cannot_be_written_says_why(tmp_path, monkeypatch):
     assert environment.check_data_folder(facts).state == "failed"
 
 
-def test_the_probe_tells_what_is_installed_and_torch_stays_out_of_this_process(tmp_path):
+def test_the_probe_tells_what_is_installed_and_torch_stays_out_of_this_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "PROBE_TIMEOUT_S", 400.0)
     told = probe(tmp_path)
     assert told.torch and told.bitsandbytes and told.unsloth and not told.error
     assert "unsloth" not in sys.modules
