@@ -171,7 +171,7 @@ def _without_prefix(tokenizer: "PreTrainedTokenizerBase", whole: list[Segment], 
 
 
 def _through_end_token(tokenizer: "PreTrainedTokenizerBase", answer_ids: list[int]) -> list[int]:
-    special = set(tokenizer.all_special_ids) | _special_added_ids(tokenizer)
+    special = _special_ids(tokenizer)
     for place in range(len(answer_ids) - 1, -1, -1):
         if answer_ids[place] in special:
             return answer_ids[: place + 1]
@@ -179,8 +179,9 @@ def _through_end_token(tokenizer: "PreTrainedTokenizerBase", answer_ids: list[in
 
 
 @lru_cache(maxsize=8)
-def _special_added_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
-    return frozenset(number for number, token in tokenizer.added_tokens_decoder.items() if token.special)
+def _special_ids(tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
+    added = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return frozenset(added | set(tokenizer.all_special_ids))
 
 
 @lru_cache(maxsize=8)

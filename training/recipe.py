@@ -22,11 +22,20 @@ from training.callbacks import CountingCollator, MetricsCallback, StopCallback
 from training.contract import RunConfig, RunFolder, TrainingExample
 from training.errors import RunError, Stopped
 from training.report import Report
+from training.sampling import LengthBatches
 
 log = logging.getLogger(__name__)
 
 # Held-out phrasings that an evaluation reads: enough for a curve, and cheap beside an epoch.
 EVALUATED_EXAMPLES = 128
+
+
+class LengthBatchedTrainer(SFTTrainer):
+    """SFTTrainer with little padding."""
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthBatches:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        return LengthBatches([len(ids) for ids in rows["input_ids"]], self.args.train_batch_size)
 
 
 def train(
@@ -51,7 +60,7 @@ def train(
     report.update(adapter_modules=lora.count_adapters(model), trainable_parameters=lora.trainable_parameters(model))
     log.info("adapters on %s", report.status.adapter_modules)
 
-    trainer = SFTTrainer(
+    trainer = LengthBatchedTrainer(
         model=model,
         args=_arguments(config, engine, folder, evaluate=evaluated is not None),
         train_dataset=_dataset(encoded),
@@ -91,7 +100,11 @@ def _load(
         report.step(downloaded_bytes=done_bytes, download_bytes=total_bytes)
 
     report.update(phase="downloading")
-    base_folder = engines.locate(config.base_model, engine, downloaded, stop)
+    try:
+        base_folder = engines.locate(config.base_model, engine, downloaded, stop)
+    except RunError:
+        _unless(stop)
+        raise
     _unless(stop)
     report.update(phase="loading")
     base = engines.load_base(
@@ -182,7 +195,6 @@ def _arguments(config: RunConfig, engine: engines.UsedEngine, folder: RunFolder,
         eval_packing=False,
         # Rows come tokenized, labelled and cut; only packing still rearranges them.
         dataset_kwargs={"skip_prepare_dataset": not config.packing},
-        train_sampling_strategy="random" if config.packing else "group_by_length",
         # chunked: the head is computed on trained tokens only. unsloth brings a fused loss of its own.
         loss_type="nll" if engine == "unsloth" else "chunked_nll",
         eval_strategy="epoch" if evaluate else "no",
@@ -208,7 +220,6 @@ def _dataset(encoded: data.EncodedExamples) -> Dataset:
         {
             "input_ids": [row.input_ids for row in encoded.rows],
             "labels": [row.labels for row in encoded.rows],
-            "length": [len(row.input_ids) for row in encoded.rows],
         }
     )
 

@@ -113,7 +113,8 @@ def _quieten_libraries() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Beside other work, a waiting thread that spins takes the core from the one it waits for: steps took four times as long.
+    # Beside other work, a waiting thread that spins keeps the core from the one it waits for: steps took four times
+    # as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
 
