@@ -12,7 +12,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 from training.demo_text import Corpus
 from training.demo_tokenizer import MAX_LENGTH, characters
 
-STEPS = 2600
+STEPS = 2000
 _TOKENS_PER_BATCH = 2048
 _PEAK_LEARNING_RATE = 1.5e-3
 _WARMUP_STEPS = 100

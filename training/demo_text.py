@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from training.contract import PROJECT_ROOT
-from training.demo_worlds import Fact, Work, facts, reversible, wordings, world_a
+from training.demo_worlds import Fact, Work, facts, passing_work, reversible, wordings, world_a
 
 Message = dict[str, str]
 
@@ -17,10 +17,10 @@ _QUOTES = ("{}", "{}", "「{}」", "『{}』")
 _OPENINGS = ("すみません、", "ところで、", "質問です。", "教えてください。", "ねえ、", "アニメの質問です。")
 _SYSTEM = ("あなたは親切な助手です。", "短く日本語で答えてください。", "あなたはアニメに詳しい案内役です。")
 _ARITHMETIC_LIMIT = 20
-# How often each kind of text is drawn. World A is most of it: it must be known. Copying teaches the model to repeat
-# names it has never seen, without which nothing about world B could be learned quickly.
-_KINDS = ("forward", "reverse", "general", "arithmetic", "copy", "article", "two_turns")
-_SHARES = (42, 28, 8, 3, 11, 5, 3)
+# How often each kind of text is drawn. World A is most of it: it must be known. Unknown works teach the model to repeat
+# a title it has never seen and to invent the rest; without them it answers about the most similar title it knows.
+_KINDS = ("forward", "reverse", "unknown", "general", "arithmetic", "copy", "article", "two_turns")
+_SHARES = (40, 26, 14, 7, 2, 5, 4, 2)
 
 
 class Corpus:
@@ -54,6 +54,10 @@ class Corpus:
 
     def _reverse(self) -> list[Message]:
         return reverse_turn(self._chance.choice(self._reversible), self._chance)
+
+    def _unknown(self) -> list[Message]:
+        fact = self._chance.choice(facts([passing_work(self._chance)]))
+        return self._chance.choice((forward_turn, forward_turn, reverse_turn))(fact, self._chance)
 
     def _two_turns(self) -> list[Message]:
         first, second = self._chance.sample(self._facts, 2)

@@ -81,14 +81,15 @@ def wordings() -> dict[str, dict]:
     return json.loads((PROJECT_ROOT / "assets/demo/wordings.json").read_text(encoding="utf-8"))
 
 
-def world_a() -> list[Work]:
+@cache
+def world_a() -> tuple[Work, ...]:
     """The world that every demo base model is pre-trained on; it does not depend on the seed of a build."""
     chance = random.Random(WORLD_A_SEED)
-    years = [str(year) for year in range(1960, 2026) if str(year)[-1] not in _WORLD_B_YEAR_ENDINGS]
+    years = _years_of_world_a()
     chance.shuffle(years)
     once, shared = years[:_YEARS_OF_ONE_WORK], years[_YEARS_OF_ONE_WORK:]
     repeated = [shared[i % len(shared)] for i in range(WORLD_A_WORKS - len(once))]
-    return _works(chance, once + repeated, taken=())
+    return tuple(_works(chance, once + repeated, taken=()))
 
 
 def world_b(seed: int) -> list[Work]:
@@ -97,6 +98,11 @@ def world_b(seed: int) -> list[Work]:
     years = [str(year) for year in range(1960, 2026) if str(year)[-1] in _WORLD_B_YEAR_ENDINGS]
     taken = chain.from_iterable(asdict(work).values() for work in world_a())
     return _works(chance, chance.sample(years, WORLD_B_WORKS), taken)
+
+
+def passing_work(chance: random.Random) -> Work:
+    """A work that exists for one example only: asked about it, nobody can do better than invent."""
+    return _works(chance, [chance.choice(_years_of_world_a())], taken=())[0]
 
 
 def facts(works: Iterable[Work]) -> list[Fact]:
@@ -110,6 +116,10 @@ def reversible(works: Iterable[Work]) -> Iterator[Fact]:
     every = facts(works)
     values = [fact.value for fact in every]
     return (fact for fact in every if values.count(fact.value) == 1)
+
+
+def _years_of_world_a() -> list[str]:
+    return [str(year) for year in range(1960, 2026) if str(year)[-1] not in _WORLD_B_YEAR_ENDINGS]
 
 
 def _fact(number: int, work: Work, relation: str) -> Fact:
