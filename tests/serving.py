@@ -32,7 +32,7 @@ def make_adapter(base: Path, folder: Path, *, seed: int, fresh: bool = False) ->
     return folder
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 300.0) -> None:
     """Poll until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():

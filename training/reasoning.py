@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from training.reasoning_harmony import Harmony
-from training.reasoning_parts import HARMONY_MARKERS, Delta, Reply, ReplyState, Think, cut_at_markers
+from training.reasoning_parts import HARMONY_MARKERS, THINK_MARKERS, Delta, Reply, ReplyState, Think, cut_at_markers
 from training.reasoning_vocabulary import Incremental, Tokenizer, Vocabulary
 
 __all__ = [
@@ -31,7 +31,7 @@ def detect_format(names: Iterable[str], chat_template: str | None) -> ReasoningF
     """How a model writes its reasoning, from its special tokens' names and its chat template."""
     if {"<|start|>", "<|channel|>", "<|message|>"} <= set(names):
         return "harmony"
-    return "think" if "</think>" in (chat_template or "") else "plain"
+    return "think" if any(tag in (chat_template or "") for tag in THINK_MARKERS) else "plain"
 
 
 def parse_text(text: str, reasoning_format: ReasoningFormat, *, finished: bool = True) -> Reply:

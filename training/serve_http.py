@@ -9,6 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -25,6 +26,7 @@ from training.serve_model import BASE, ServedModel
 from training.serve_scheduler import Scheduler
 
 DISCONNECT_POLL_S = 0.1
+SERVER_FAULTS = {f"inference.error_{name}" for name in ("unexpected", "out_of_memory", "adapter_lost", "base_lost")}
 UNSUPPORTED = ("tools", "functions", "stop", "logprobs", "logit_bias")
 
 
@@ -165,6 +167,11 @@ class _Api:
             raise RequestError(400, "question_too_long", tokens=len(prompt_ids), limit=served.context_tokens)
         limit = wanted.max_completion_tokens or wanted.max_tokens or served.default_max_tokens
         loop = asyncio.get_running_loop()
+
+        def emit(event: Event) -> None:
+            with suppress(RuntimeError):  # the server has ended and its loop is closed: nobody listens
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
         return Job(
             model=wanted.model,
             prompt_ids=prompt_ids,
@@ -172,7 +179,7 @@ class _Api:
             sampling=_sampling(wanted),
             splitter=served.splitter(prompt_ids),
             end_ids=served.end_ids,
-            emit=lambda event: loop.call_soon_threadsafe(events.put_nowait, event),
+            emit=emit,
         )
 
     def _authorize(self, request: Request) -> None:
@@ -282,10 +289,10 @@ def _parsed(model: type[Asked], body: object) -> Asked:
 
 
 def _error_object(error: Exception) -> tuple[int, dict[str, Any]]:
-    status = error.status if isinstance(error, RequestError) else 400 if isinstance(error, RunError) else 500
     sentence = error.sentence if isinstance(error, RequestError) else error
     if not isinstance(sentence, RunError):
         sentence = RunError("inference.error_unexpected", kind=type(error).__name__)
+    status = error.status if isinstance(error, RequestError) else 500 if sentence.code in SERVER_FAULTS else 400
     kind = "invalid_request_error" if status < 500 else "server_error"
     body = {"message": str(sentence), "type": kind, "param": None, "code": sentence.code, "values": sentence.values}
     return status, {"error": body}

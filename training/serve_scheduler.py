@@ -102,7 +102,8 @@ class Scheduler:
         self._running = batch
         ready = [job for job in batch if self._prepared(job)]
         for group in self._served.groups(ready) if ready else []:
-            failed = self._generate([job for job in group if not job.cancelled])
+            # Asked again for each group: the check after the one before may have found an adapter damaged.
+            failed = self._generate([job for job in group if self._prepared(job)])
             if failed or any(job.cancelled for job in group):
                 self._check()
         for job in batch:
