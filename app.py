@@ -95,7 +95,9 @@ def require_free_port(host: str, port: int) -> None:
     if port_is_free(host, port):
         return
     free = next((other for other in range(DEFAULT_PORT, DEFAULT_PORT + 100) if port_is_free(host, other)), None)
-    advice = f"Start with --port {free}, or end that program." if free else "End that program, or choose another --host."
+    advice = (
+        f"Start with --port {free}, or end that program." if free else "End that program, or choose another --host."
+    )
     raise SystemExit(f"Port {port} of {host} is taken by another program, perhaps an Oboe that already runs. {advice}")
 
 

@@ -76,7 +76,7 @@ def build_dataset_list(studio: Studio, shell: Shell) -> gr.Button:
     shell.changed.change(handlers.on_show, view, [table, counts, number], **QUIET)
     shell.dataset.input(handlers.on_open, shell.dataset, [number, selected, *editor.parts()], **QUIET)
     search.input(handlers.on_search, view, [table, number], trigger_mode="always_last", **QUIET)
-    table.click(handlers.on_page, view, [table, number], **QUIET)
+    table.click(handlers.on_page, [shell.dataset, search, selected], [table, number], **QUIET)
     table.select(handlers.on_select, shell.dataset, [selected, *editor.parts()], **QUIET)
     _wire_editor(handlers, shell, editor, selected)
     undo.click(handlers.on_undo, shell.dataset, shell.changed, **PRIVATE)
@@ -88,7 +88,7 @@ def build_dataset_list(studio: Studio, shell: Shell) -> gr.Button:
 
 
 def _build_editor() -> Editor:
-    with gr.Group(elem_classes="oboe-panel", elem_id="editor"):
+    with gr.Column(elem_classes="oboe-panel", elem_id="editor"):
         return Editor(
             heading=drawn("editor-heading"),
             question=gr.Textbox(label=label("dataset_page.question"), lines=3, max_lines=12, elem_id="edit-question"),
@@ -106,7 +106,9 @@ def _build_importer() -> Importer:
         )
         with gr.Column(scale=2):
             name = gr.Textbox(
-                label=label("dataset_page.import_name"), info=label("dataset_page.import_name_help"), elem_id="import-name"
+                label=label("dataset_page.import_name"),
+                info=label("dataset_page.import_name_help"),
+                elem_id="import-name",
             )
             with gr.Row():
                 question = gr.Textbox(
@@ -168,7 +170,7 @@ class _List:
         return table, number
 
     def on_page(
-        self, dataset: str | None, search: str, number: int, selected: int | None, event: gr.EventData, request: gr.Request
+        self, dataset: str, search: str, selected: int | None, event: gr.EventData, request: gr.Request
     ) -> tuple[Any, ...]:
         table, _, number = self.on_show(dataset, search, int(event.page), selected, request)
         return table, number
@@ -242,7 +244,14 @@ class _List:
     def _editing(self, selected: int | None, request: gr.Request) -> tuple[Any, ...]:
         if selected is None:
             heading = words(say("dataset_page.new_pair", request), name="h3")
-            return heading, "", "", gr.Button(label("dataset_page.add")), gr.Button(visible=False), gr.Button(visible=False)
+            return (
+                heading,
+                "",
+                "",
+                gr.Button(label("dataset_page.add")),
+                gr.Button(visible=False),
+                gr.Button(visible=False),
+            )
         example = self.datasets.example(selected)
         heading = words(say("dataset_page.edit_pair", request), name="h3") + example_line(example, locale(request))
         buttons = gr.Button(label("dataset_page.save")), gr.Button(visible=True), gr.Button(visible=True)

@@ -50,8 +50,10 @@ def counts_line(counts: Counts, locale: str) -> str:
         f"{text(f'dataset_page.kind_{kind}', locale)} {number:,}" for kind, number in counts.by_kind.items() if number
     )
     figures = text("common.facts_and_examples", locale, facts=f"{counts.facts:,}", examples=f"{counts.examples:,}")
-    return words(figures, "oboe-strong") + words(kinds, "oboe-muted") + words(
-        text("dataset_page.what_is_a_fact", locale), "oboe-muted oboe-explained"
+    return (
+        words(figures, "oboe-strong")
+        + words(kinds, "oboe-muted")
+        + words(text("dataset_page.what_is_a_fact", locale), "oboe-muted oboe-explained")
     )
 
 

@@ -13,6 +13,7 @@ from gradio.i18n import I18nData
 
 from studio.errors import StudioError
 from studio.i18n import FALLBACK, LOCALES, locale_of, sentences, text
+from studio.runs.presets import presets
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 TOAST_S = 8
@@ -25,12 +26,13 @@ def label(key: str) -> I18nData:
 
 def translations() -> gr.I18n:
     """The labels of the pages in every language; sentences made on the server stay there."""
-    return gr.I18n(
-        **{
-            locale: {key: value for key, value in sentences(locale).items() if _is_label(key)}
-            for locale in LOCALES
-        }
-    )
+    labels = {
+        language: {key: value for key, value in sentences(language).items() if _is_label(key)} for language in LOCALES
+    }
+    for preset in presets().values():
+        for language in LOCALES:
+            labels[language][f"preset.{preset.name}"] = preset.title[language]
+    return gr.I18n(**labels)
 
 
 def locale(request: gr.Request | None) -> str:

@@ -1,17 +1,27 @@
 """The whole page: the frame, the tabs and the named endpoints, and how it is served; it must not know any domain."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from studio.house import Studio
+from studio.pages.api import add_endpoints
+from studio.pages.arena_tab import build_arena_tab
 from studio.pages.dataset_tab import build_dataset_tab
 from studio.pages.language import label, translations
-from studio.pages.shell import TABS, Shell, build_header, keeps_address
+from studio.pages.settings_tab import build_settings_tab
+from studio.pages.shell import TABS, Shell, build_header
 from studio.pages.theme import style_sheets, theme
+from studio.pages.training_tab import build_training_tab
 
-BUILDERS = {"dataset": build_dataset_tab}
+BUILDERS: dict[str, Callable[[Studio, Shell, gr.Tab], None]] = {
+    "dataset": build_dataset_tab,
+    "training": build_training_tab,
+    "arena": build_arena_tab,
+    "settings": build_settings_tab,
+}
 
 
 def build_page(studio: Studio) -> gr.Blocks:
@@ -21,14 +31,13 @@ def build_page(studio: Studio) -> gr.Blocks:
         with shell.tabs.render():
             for name in TABS:
                 _build_tab(name, studio, shell)
+        add_endpoints(studio)
     return page
 
 
 def _build_tab(name: str, studio: Studio, shell: Shell) -> None:
     with gr.Tab(label(f"common.tab_{name}"), id=name, elem_id=f"tab-{name}") as tab:
-        if name in BUILDERS:
-            BUILDERS[name](studio, shell)
-    keeps_address(tab, name)
+        BUILDERS[name](studio, shell, tab)
 
 
 def launch(page: gr.Blocks, data_dir: Path, **address: Any) -> tuple[Any, str, str]:

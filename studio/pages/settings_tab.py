@@ -11,10 +11,9 @@ from studio.i18n import text
 from studio.models import CachedModel, cached
 from studio.pages.language import label, locale, shows_errors
 from studio.pages.markup import bar, element, empty, notice, size_text, words
+from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.shell import Shell
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 TICK_S = 1.0
 WORST_FIRST = ("failed", "warning", "ok")
 MOVING = ("starting", "downloading")
@@ -23,11 +22,11 @@ MOVING = ("starting", "downloading")
 def build_settings_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
     """The checks on the left, the models on the right; both are looked up when the tab is opened."""
     with gr.Row(elem_classes="oboe-columns"):
-        with gr.Column(scale=1, min_width=320, elem_id="environment-column"):
-            environment = gr.HTML(elem_id="environment", js_on_load=None)
+        with gr.Column(scale=1, min_width=320, elem_classes="oboe-panel"):
+            environment = drawn("environment", classes="oboe-stack")
             again = gr.Button(label("settings_page.check_again"), size="sm", elem_id="check-again")
-        with gr.Column(scale=1, min_width=320):
-            models = gr.HTML(elem_id="models", js_on_load=None)
+        with gr.Column(scale=1, min_width=320, elem_classes="oboe-panel"):
+            models = drawn("models", classes="oboe-stack")
             repo = gr.Textbox(
                 label=label("settings_page.repo"),
                 info=label("settings_page.repo_help"),
@@ -37,7 +36,7 @@ def build_settings_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
             with gr.Row():
                 download = gr.Button(label("settings_page.download"), variant="primary", elem_id="download-start")
                 cancel = gr.Button(label("settings_page.cancel"), visible=False, elem_id="download-cancel")
-            progress = gr.HTML(elem_id="download-progress", js_on_load=None)
+            progress = drawn("download-progress", classes="oboe-stack")
     watched = gr.State("")  # id of the download that this page shows
     timer = gr.Timer(TICK_S, active=False)
     handlers = _Settings(studio)

@@ -13,25 +13,27 @@ from studio.house import Studio
 from studio.i18n import text
 from studio.pages.language import label, locale
 from studio.pages.markup import element, words
-from studio.pages.parts import PRIVATE, QUIET, drawn
+from studio.pages.parts import QUIET, drawn
 
 TABS = ("dataset", "training", "arena", "settings")
 TICK_S = 2.0
 
-# The page's title carries a run's progress; the header's HTML brings it along.
-TITLE_JS = """
+# The page's title carries a run's progress; the header's HTML brings it along. An opened tab goes into the address.
+STATUS_JS = """
 const sync = () => {
   const status = element.querySelector('[data-title]');
   if (status) document.title = status.dataset.title;
 };
 watch('value', sync);
 sync();
-"""
-ADDRESS_JS = """() => {
+document.addEventListener('click', (event) => {
+  const tab = event.target.closest('#tabs > .tab-wrapper button[role="tab"]');
+  if (!tab) return;
   const address = new URL(window.location);
-  address.searchParams.set('tab', 'TAB');
+  address.searchParams.set('tab', tab.id.replace(/^tab-|-button$/g, ''));
   window.history.replaceState(null, '', address);
-}"""
+});
+"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Shell:
     tabs: gr.Tabs
     dataset: gr.Dropdown
     changed: gr.State  # a moment; whatever shows data listens to its change
-    status: gr.HTML
+    runs_changed: gr.State  # a moment; set when a run was started or has ended
     timer: gr.Timer  # ticks while a run is active
 
 
@@ -57,20 +59,17 @@ def build_header(studio: Studio, page: gr.Blocks) -> Shell:
         brand = drawn("brand", "<h1>Oboe</h1>")
         dataset = gr.Dropdown([], label=label("common.dataset"), elem_id="dataset", interactive=True)
         counts = drawn("dataset-counts")
-        status = drawn("status", js=TITLE_JS)
+        status = drawn("status", js=STATUS_JS)
     tabs = gr.Tabs(elem_id="tabs", render=False)
-    shell = Shell(page, tabs, dataset, gr.State(0), status, gr.Timer(TICK_S, active=False))
+    shell = Shell(page, tabs, dataset, gr.State(0), gr.State(0), gr.Timer(TICK_S, active=False))
     header = _Header(studio)
-    page.load(header.on_load, dataset, [brand, dataset, tabs, shell.changed, status, shell.timer], **QUIET)
+    working = [status, shell.timer, shell.runs_changed]
+    page.load(header.on_load, dataset, [brand, dataset, tabs, shell.changed, *working], **QUIET)
     dataset.input(moment, outputs=shell.changed, **QUIET)
     shell.changed.change(header.on_change, dataset, counts, **QUIET)
-    shell.timer.tick(header.on_tick, outputs=[status, shell.timer], **QUIET)
+    shell.timer.tick(header.on_tick, outputs=working, **QUIET)
+    shell.runs_changed.change(header.on_runs_changed, outputs=[status, shell.timer], **QUIET)
     return shell
-
-
-def keeps_address(tab: gr.Tab, name: str) -> None:
-    """Write the opened tab into the address, so that a reload or a link opens it again."""
-    tab.select(None, js=ADDRESS_JS.replace("TAB", name), **PRIVATE)
 
 
 def chosen(studio: Studio, dataset: str | None) -> Any:
@@ -87,8 +86,9 @@ class _Header:
         asked = dict(request.query_params)
         tab = asked.get("tab") if asked.get("tab") in TABS else TABS[0]
         brand = "<h1>Oboe</h1>" + words(text("common.tagline", locale(request)), name="p")
-        status, timer = self.on_tick(request)
-        return brand, chosen(self.studio, asked.get("dataset", dataset)), gr.Tabs(selected=tab), moment(), status, timer
+        status, timer = self.on_runs_changed(request)
+        dataset = asked.get("dataset", dataset)
+        return brand, chosen(self.studio, dataset), gr.Tabs(selected=tab), moment(), status, timer, moment()
 
     def on_change(self, dataset: str | None, request: gr.Request) -> str:
         if dataset is None:
@@ -97,9 +97,14 @@ class _Header:
         figures = {"facts": f"{counts.facts:,}", "examples": f"{counts.examples:,}"}
         return words(text("common.facts_and_examples", locale(request), **figures))
 
-    def on_tick(self, request: gr.Request) -> tuple[str, Any]:
+    def on_tick(self, request: gr.Request) -> tuple[Any, ...]:
+        """The last tick comes after the run's end, and tells the views."""
+        status, timer = self.on_runs_changed(request)
+        return status, timer, gr.skip() if timer.active else moment()
+
+    def on_runs_changed(self, request: gr.Request) -> tuple[str, gr.Timer]:
         active = self.studio.runs.active()
-        return header_status(self.studio, active, locale(request)), gr.Timer(active=active is not None)
+        return header_status(self.studio, active, locale(request)), gr.Timer(TICK_S, active=active is not None)
 
 
 def header_status(studio: Studio, active: str | None, language: str) -> str:
@@ -108,12 +113,11 @@ def header_status(studio: Studio, active: str | None, language: str) -> str:
         return element("span", "", data_title="Oboe")
     status = studio.runs.status(active, language)
     if status.phase != "training" or not status.total_steps:
-        return words_with_title(text("common.starting_now", language, run=active), "Oboe")
+        return _titled(text("common.starting_now", language, run=active), "Oboe")
     percent = 100 * status.step // status.total_steps
     sentence = text("common.training_now", language, run=active, percent=percent)
-    return words_with_title(sentence, f"({percent} %) Oboe")
+    return _titled(sentence, f"({percent} %) Oboe")
 
 
-def words_with_title(sentence: str, title: str) -> str:
-    """A sentence of the header that also names the page."""
+def _titled(sentence: str, title: str) -> str:
     return element("span", '<i class="oboe-icon busy"></i>' + words(sentence), "oboe-working", data_title=title)

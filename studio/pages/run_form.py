@@ -1,0 +1,140 @@
+"""The training form, built from RunConfig's fields; it must not know what a value does to a run.
+
+Numbers are text boxes, so that digits in full width and 2e-4 can be typed; `run_config` reads them.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin
+
+import gradio as gr
+from training.contract import RunConfig
+
+from studio.i18n import text
+from studio.pages.language import label
+from studio.pages.markup import element, words
+from studio.runs.presets import presets
+
+FIRST_PRESET = "demo"
+# The dataset is chosen above the tabs.
+OUTSIDE = frozenset({"dataset"})
+SHOWN = ("preset", "base_model", "learning_rate", "num_train_epochs", "max_steps")
+GROUPS = {
+    "lora": ("target_modules", "lora_r", "lora_alpha", "lora_dropout"),
+    "batch": ("per_device_train_batch_size", "gradient_accumulation_steps", "max_length", "packing"),
+    "data": ("heldout_phrasings", "heldout_fact_share", "assistant_only_loss", "seed"),
+    "advanced": (
+        "name",
+        "engine",
+        "optim",
+        "lr_scheduler_type",
+        "warmup_steps",
+        "weight_decay",
+        "max_grad_norm",
+        "save_steps",
+    ),
+}
+Form = dict[str, Any]  # the component of each RunConfig field, in the order shown
+
+DIFFERENCES_JS = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-field]');
+  if (button) trigger('click', {field: button.dataset.field});
+});
+"""
+
+
+def build_run_form() -> Form:
+    """Five fields, then the folded groups."""
+    values = preset_values(FIRST_PRESET)
+    form = {name: _component(name, values[name]) for name in SHOWN[:3]}
+    with gr.Row():
+        form |= {name: _component(name, values[name]) for name in SHOWN[3:]}
+    for group, names in GROUPS.items():
+        with gr.Accordion(label(f"training_page.group_{group}"), open=False, elem_id=f"group-{group}"):
+            form |= {name: _component(name, values[name]) for name in names}
+    return form
+
+
+def preset_values(preset: str) -> dict[str, Any]:
+    """What the form shows for a preset: its own values over RunConfig's defaults."""
+    given = presets()[preset].config if preset in presets() else {}
+    fields = {name: field for name, field in RunConfig.model_fields.items() if name not in OUTSIDE}
+    values = {name: given.get(name, "" if field.is_required() else field.default) for name, field in fields.items()}
+    return {name: _shown(value) for name, value in (values | {"preset": preset}).items()}
+
+
+def differences(values: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Fields whose value is not the preset's: the preset's value and the form's."""
+    start = preset_values(str(values["preset"]))
+    return {
+        name: (start[name], values[name])
+        for name in values
+        if name not in ("preset", "name") and not _same(start[name], values[name])
+    }
+
+
+def differences_line(values: Mapping[str, Any], locale: str) -> str:
+    """What differs from the preset, each with a button that puts it back; the fields get a mark."""
+    found = differences(values)
+    if not found:
+        return words(text("training_page.as_preset", locale), "oboe-muted", "p")
+    marks = ", ".join(f"#run-{name.replace('_', '-')}" for name in found)
+    style = element("style", f"{marks} {{ box-shadow: -10px 0 0 -7px var(--oboe-accent); }}")
+    back = text("training_page.put_back", locale)
+    items = "".join(
+        element(
+            "li",
+            words(text("training_page.difference", locale, label=text(f"runs.field_{name}", locale), start=a, value=b))
+            + element("button", back, "oboe-button", type="button", data_field=name),
+        )
+        for name, (a, b) in found.items()
+    )
+    return style + words(text("training_page.differs", locale), "oboe-muted", "p") + element("ul", items, "oboe-list")
+
+
+def _component(name: str, value: Any) -> Any:
+    """A component for one field, of the kind that its type asks for."""
+    annotation = RunConfig.model_fields[name].annotation
+    described: Any = {
+        "label": label(f"runs.field_{name}"),
+        "info": label(f"training_page.help_{name}"),
+        "elem_id": f"run-{name.replace('_', '-')}",
+        "interactive": True,
+        "min_width": 120,
+    }
+    if name == "preset":
+        choices = [(label(f"preset.{key}"), key) for key in presets()]
+        return gr.Dropdown(choices, value=value, **described | {"info": None})
+    if name == "base_model":
+        return gr.Dropdown(base_models(), value=value, allow_custom_value=True, **described)
+    if annotation is bool:
+        return gr.Checkbox(value, **described)
+    if get_origin(annotation) is Literal:
+        return gr.Dropdown(list(get_args(annotation)), value=value, **described)
+    return gr.Textbox(value, **described)
+
+
+def base_models() -> list[str]:
+    """Base models that the presets name."""
+    return list(dict.fromkeys(str(preset.config["base_model"]) for preset in presets().values()))
+
+
+def _shown(value: Any) -> Any:
+    """A value as the form writes it: 2e-4, 8, attention, mlp."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list | tuple):
+        return ", ".join(value)
+    if isinstance(value, float) and 0 < value < 0.01:
+        mantissa, _, exponent = f"{value:e}".partition("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _same(one: Any, other: Any) -> bool:
+    one, other = (unicodedata.normalize("NFKC", str(value)).strip() for value in (one, other))
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return one.split() == other.split()

@@ -1,0 +1,166 @@
+"""One run, the list of runs and the summary before a start as HTML; it must not know how runs are started."""
+
+import math
+from collections.abc import Sequence
+
+from training.contract import MetricRecord, RunConfig, RunStatus, TrainingExample
+
+from studio.i18n import text
+from studio.pages.markup import bar, duration_text, element, empty, facts_line, figure, notice, size_text, words
+from studio.runs.registry import RunSummary
+
+# Under it LoRA hardly learns facts, over it training tends to break (arXiv 2502.14502, "LoRA Without Regret").
+LOW_LEARNING_RATE, HIGH_LEARNING_RATE = 5e-5, 2e-3
+
+HISTORY_JS = """
+const choose = (row) => {
+  element.querySelectorAll('tr[aria-selected]').forEach((other) => other.removeAttribute('aria-selected'));
+  row.setAttribute('aria-selected', 'true');
+  trigger('select', {run: row.dataset.run});
+};
+element.addEventListener('click', (event) => {
+  const row = event.target.closest('tr[data-run]');
+  if (row) choose(row);
+});
+element.addEventListener('keydown', (event) => {
+  if (event.isComposing || !event.target.matches('tr[data-run]')) return;
+  if (event.code === 'Enter' || event.code === 'Space') { event.preventDefault(); choose(event.target); }
+});
+"""
+
+
+def planned_steps(config: RunConfig, trained: int) -> int:
+    """Optimizer steps of a run over this many examples."""
+    if config.max_steps > 0:
+        return config.max_steps
+    batches = math.ceil(trained / config.per_device_train_batch_size)
+    return math.ceil(math.ceil(batches / config.gradient_accumulation_steps) * config.num_train_epochs)
+
+
+def start_summary(config: RunConfig, examples: Sequence[TrainingExample], locale: str) -> str:
+    """What a start would train: facts, examples, steps; and what is likely to go wrong."""
+    trained = [example for example in examples if example.split == "train"]
+    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
+    steps = planned_steps(config, len(trained))
+    figures = [
+        ("training_page.figure_facts", f"{len({example.fact_id for example in trained}):,}"),
+        ("training_page.figure_examples", f"{len(trained):,}"),
+        ("training_page.figure_heldout", f"{len(examples) - len(trained):,}"),
+        ("training_page.figure_steps", f"{steps:,}"),
+        ("training_page.figure_seen", f"{steps * batch / len(trained):,.1f}" if trained else "–"),
+    ]
+    return facts_line([(text(key, locale), value) for key, value in figures]) + _warnings(config, examples, locale)
+
+
+def _warnings(config: RunConfig, examples: Sequence[TrainingExample], locale: str) -> str:
+    found = []
+    if config.learning_rate < LOW_LEARNING_RATE:
+        found.append("training_page.warn_low_rate")
+    if config.learning_rate > HIGH_LEARNING_RATE:
+        found.append("training_page.warn_high_rate")
+    if set(config.target_modules) == {"attention"}:
+        found.append("training_page.warn_attention_only")
+    if examples and not any(example.kind == "reverse" for example in examples):
+        found.append("training_page.warn_no_reverse")
+    return "".join(notice(text(key, locale), "warning") for key in found)
+
+
+def run_panel(run_id: str, status: RunStatus, config: RunConfig, last: MetricRecord | None, locale: str) -> str:
+    """Where a run stands and what was measured in it."""
+    state = words(text(f"training_page.state_{status.state}", locale), f"oboe-chip {_tone(status)}")
+    title = element("div", words(config.name or run_id, name="h3") + state + _phase(status, locale), "oboe-title")
+    origin = text(
+        "training_page.origin",
+        locale,
+        dataset=config.dataset,
+        base=config.base_model,
+        rate=figure(config.learning_rate),
+        rank=config.lora_r,
+    )
+    body = title + words(origin, "oboe-muted", "p")
+    if status.reason:
+        body += notice(status.reason, "failed" if status.state in ("failed", "crashed") else "info")
+    if not status.ended:
+        body += bar(_share(status))
+    return body + facts_line(_figures(status, last, locale)) + _measured(status, locale)
+
+
+def history(runs: Sequence[RunSummary], watched: str, locale: str) -> str:
+    """All runs, newest first; choosing one shows it."""
+    if not runs:
+        return empty(text("training_page.no_runs", locale))
+    columns = ("run", "state", "dataset", "base_model", "steps", "loss", "started")
+    heads = "".join(words(text(f"training_page.column_{column}", locale), name="th") for column in columns)
+    rows = "".join(_history_row(run, run.run_id == watched, locale) for run in runs)
+    table = element("table", element("thead", element("tr", heads)) + element("tbody", rows), "oboe-table")
+    return element("div", table, "oboe-table-frame")
+
+
+def _history_row(run: RunSummary, watched: bool, locale: str) -> str:
+    tone = "failed" if run.state in ("failed", "crashed") else "tuned" if run.has_adapter else ""
+    cells = (
+        words(run.name or run.run_id, name="td"),
+        element("td", words(text(f"training_page.state_{run.state}", locale), f"oboe-chip {tone}")),
+        words(run.dataset, name="td"),
+        words(run.base_model.rpartition("/")[2] if run.base_model.startswith("assets/") else run.base_model, name="td"),
+        words(f"{run.step:,} / {run.total_steps:,}", "number", "td"),
+        words(figure(run.train_loss), "number", "td"),
+        words(run.created_at.astimezone().strftime("%Y-%m-%d %H:%M"), "number", "td"),
+    )
+    selected = "true" if watched else None
+    return element("tr", "".join(cells), data_run=run.run_id, tabindex=0, aria_selected=selected)
+
+
+def _tone(status: RunStatus) -> str:
+    if status.state in ("failed", "crashed"):
+        return "failed"
+    return "tuned" if status.state in ("running", "stopping", "finished", "stopped") else ""
+
+
+def _phase(status: RunStatus, locale: str) -> str:
+    if status.ended or status.phase is None:
+        return ""
+    sentence = text(f"training_page.phase_{status.phase}", locale)
+    if status.phase == "downloading" and status.downloaded_bytes is not None:
+        total = size_text(status.download_bytes) if status.download_bytes else "–"
+        sentence += f" {size_text(status.downloaded_bytes)} / {total}"
+    return words(sentence, "oboe-muted")
+
+
+def _share(status: RunStatus) -> float | None:
+    if status.phase == "downloading" and status.download_bytes:
+        return (status.downloaded_bytes or 0) / status.download_bytes
+    return status.step / status.total_steps if status.phase == "training" and status.total_steps else None
+
+
+def _figures(status: RunStatus, last: MetricRecord | None, locale: str) -> list[tuple[str, str]]:
+    unknown = "–" if status.ended else text("common.measuring", locale)
+    figures = [("step", f"{status.step:,} / {status.total_steps:,}" if status.total_steps else unknown)]
+    figures.append(("loss", figure(last.loss if last else status.train_loss) if last or status.train_loss else unknown))
+    figures.append(("learning_rate", figure(last.learning_rate) if last else unknown))
+    if status.ended:
+        elapsed = last.elapsed_s if last else None
+        figures.append(("elapsed", duration_text(elapsed, locale) if elapsed is not None else "–"))
+    else:
+        eta = last.eta_s if last else None
+        figures.append(("eta", duration_text(eta, locale) if eta is not None else unknown))
+    speed = last.tokens_per_s if last else None
+    figures.append(("speed", f"{speed:,.0f}" if speed is not None else unknown))
+    memory = last.memory_bytes if last else None
+    figures.append(("memory", size_text(memory) if memory is not None else unknown))
+    return [(text(f"training_page.figure_{name}", locale), value) for name, value in figures]
+
+
+def _measured(status: RunStatus, locale: str) -> str:
+    """The two shares that are never assumed: what is really in 4 bits, and what really got an adapter."""
+    parts = []
+    if status.four_bit_share is not None:
+        parts.append(text("training_page.four_bits", locale, share=f"{100 * status.four_bit_share:.1f}"))
+    if status.adapter_modules:
+        kinds = " · ".join(f"{kind} {number:,}" for kind, number in status.adapter_modules.items())
+        parts.append(text("training_page.adapters", locale, kinds=kinds))
+    if status.trainable_parameters is not None:
+        parts.append(text("training_page.trainable", locale, number=f"{status.trainable_parameters:,}"))
+    if status.device:
+        parts.append(text("training_page.device", locale, device=status.device, engine=status.engine or "–"))
+    return element("ul", "".join(words(part, name="li") for part in parts), "oboe-measured") if parts else ""
