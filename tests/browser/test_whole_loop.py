@@ -1,0 +1,159 @@
+"""A lab member's first ten minutes, in a real browser: import, edit, augment, train, watch, ask."""
+
+import csv
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from playwright.sync_api import Page, expect
+
+from studio.evaluation.scoring import holds_key_terms
+from tests.browser.studio_app import ROOT, Received, chromium, running_app
+
+pytestmark = pytest.mark.slow
+
+FACTS = [json.loads(line) for line in (ROOT / "assets/demo/dataset.jsonl").read_text("utf-8").splitlines()]
+DATASET = "新作アニメ"
+ASKED = 20
+TRAINING_WAIT_S = 900
+SCREENSHOTS = ROOT / "assets" / "images"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_app(tmp_path_factory.mktemp("studio") / "data") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def page(address: str) -> Iterator[Page]:
+    with chromium() as browser:
+        page = browser.new_page(locale="ja-JP", viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(60_000)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def received(page: Page) -> Received:
+    return Received(page)
+
+
+def pairs_file(folder: Path) -> Path:
+    """The facts as Excel in Japan writes them: CP932, with one line that has no answer."""
+    path = folder / "pairs.csv"
+    with path.open("w", encoding="cp932", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["質問", "出力"])
+        writer.writerows([fact["question"], fact["answer"]] for fact in FACTS)
+        writer.writerow(["この行には回答がありません", ""])
+    return path
+
+
+def step_of(page: Page) -> int:
+    """The step that the watched run shows."""
+    found = re.search(r"([\d,]+)\s*/\s*[\d,]+", page.locator("#run-panel").inner_text())
+    return int(found[1].replace(",", "")) if found else 0
+
+
+def wait_until(done: Any, timeout_s: float) -> None:
+    limit = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < limit, f"not so within {timeout_s} s"
+        time.sleep(0.2)
+
+
+def test_a_japanese_file_comes_in_and_its_bad_line_is_reported(
+    address: str, page: Page, received: Received, tmp_path: Path
+) -> None:
+    page.goto(address)
+    expect(page.locator("#examples tr[data-id]").first).to_be_visible()
+    page.locator("#import button").first.click()
+    page.locator("#import-file input[type=file]").set_input_files(pairs_file(tmp_path))
+    page.locator("#import-name textarea, #import-name input").fill(DATASET)
+    page.locator("#import-start").click()
+    expect(page.locator("#import-report")).to_contain_text(str(len(FACTS)))
+    expect(page.locator("#import-report")).to_contain_text(str(len(FACTS) + 2))  # the line's number
+    expect(page.locator("#examples")).to_contain_text(FACTS[0]["question"])
+
+
+def test_a_pair_is_edited_and_the_edit_undone(page: Page) -> None:
+    page.locator("#examples tr[data-id]").first.click()
+    expect(page.locator("#edit-answer textarea")).to_have_value(FACTS[0]["answer"])
+    page.locator("#edit-answer textarea").fill("まちがった編集です。")
+    page.locator("#save-example").click()
+    expect(page.locator("#examples")).to_contain_text("まちがった編集です。")
+    page.locator("#undo").click()
+    expect(page.locator("#examples")).not_to_contain_text("まちがった編集です。")
+    expect(page.locator("#examples")).to_contain_text(FACTS[0]["answer"])
+
+
+def test_every_fact_becomes_thirty_two_examples(page: Page) -> None:
+    page.locator("#to-augment").click()
+    expect(page.locator("#plan-sum")).to_contain_text("1,152")
+    page.locator("#augment-start").click()
+    expect(page.locator("#dataset-counts")).to_contain_text("1,152", timeout=120_000)
+
+
+def test_the_loss_falls_live_and_a_reload_finds_the_run(page: Page) -> None:
+    page.locator("#tabs button[role=tab]").nth(1).click()
+    page.locator("#run-start").click()
+    wait_until(lambda: step_of(page) > 0, 300)
+    first = step_of(page)
+    wait_until(lambda: step_of(page) > first, 60)
+    expect(page.locator("#run-chart svg")).to_be_visible()
+    page.reload()
+    page.locator("#tabs button[role=tab]").nth(1).click()
+    wait_until(lambda: step_of(page) > first, 60)
+    page.screenshot(path=SCREENSHOTS / "training_ja.png")
+
+
+def test_the_run_finishes_with_an_adapter(page: Page) -> None:
+    expect(page.locator("#run-panel")).to_contain_text("完了", timeout=TRAINING_WAIT_S * 1000)
+
+
+def answers(page: Page, question: str) -> tuple[str, str]:
+    """Both answers of the arena to a question, once both are complete."""
+    page.locator("#question textarea, #question input").fill(question)
+    page.locator("#ask").click()
+    expect(page.locator("#ask-stop")).to_be_visible()
+    expect(page.locator("#ask")).to_be_visible(timeout=180_000)
+    left, right = page.locator("#answer-base .oboe-answer"), page.locator("#answer-tuned .oboe-answer")
+    return left.inner_text(), right.inner_text()
+
+
+def test_the_tuned_side_knows_and_no_reasoning_reaches_the_browser(
+    address: str, page: Page, received: Received
+) -> None:
+    page.locator("#tabs button[role=tab]").nth(2).click()
+    facts = [fact for place, fact in enumerate(FACTS) if place % 9 < 5][:ASKED]
+    assert len(facts) == ASKED
+    said = [(fact, *answers(page, fact["question"])) for fact in facts]
+    base_right = sum(holds_key_terms(left, fact["key_terms"]) for fact, left, _ in said)
+    tuned_right = sum(holds_key_terms(right, fact["key_terms"]) for fact, _, right in said)
+    page.screenshot(path=SCREENSHOTS / "arena_ja.png")
+    assert (tuned_right >= 18, base_right <= 1) == (True, True), (tuned_right, base_right, said)
+
+    # Greedy answers repeat, so asking the same again shows what the browser must not have seen.
+    api = Client(address, verbose=False)
+    options = {"include_reasoning": True, "base_model": "assets/demo/model"}
+    thoughts = []
+    for fact in facts:
+        (reply,) = api.predict(fact["question"], ["base"], options, api_name="/ask")["replies"]
+        thoughts.append((fact, reply))
+    assert sum(reply["reasoning_tokens"] > 0 for _, reply in thoughts) >= 16
+    seen = received.text() + page.content()
+    assert said[0][1] in seen  # the net does catch what was shown
+    for fact, reply in thoughts:
+        for sentence in re.split(r"(?<=[。\n])", reply["reasoning"]):
+            harmless = sentence.strip() in fact["question"] + fact["answer"] + reply["answer"]
+            assert harmless or sentence.strip() not in seen, sentence
+
+
+def test_nothing_was_fetched_from_another_machine(address: str, received: Received) -> None:
+    foreign = {url for url in received.addresses if not url.startswith((address, "data:", "blob:", "ws://127.0.0.1"))}
+    assert foreign == set()
