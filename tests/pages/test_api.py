@@ -1,0 +1,106 @@
+"""The named endpoints, called as a notebook calls them, over a page that is really served."""
+
+import csv
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from studio.house import open_studio
+from studio.pages.page import build_page, launch
+
+NAMES = {
+    "/import_file",
+    "/export_file",
+    "/augment",
+    "/augment_status",
+    "/start_run",
+    "/run_status",
+    "/stop_run",
+    "/ask",
+}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    data_dir = tmp_path_factory.mktemp("data")
+    page = build_page(open_studio(data_dir))
+    _, address, _ = launch(page, data_dir, prevent_thread_lock=True, quiet=True)
+    yield Client(address, verbose=False)
+    page.close()
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    path = tmp_path / "pairs.jsonl"
+    lines = [
+        {"question": "星海の鈴の主人公は誰ですか？", "answer": "星海の鈴の主人公は白瀬ナオです。"},
+        {"question": "答えのない質問ですか？"},
+    ]
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
+    return path
+
+
+def holds_no_path(value: Any) -> bool:
+    """Whether no object in a reply has a key `path`, which Gradio would take for a file."""
+    if isinstance(value, dict):
+        return "path" not in value and all(holds_no_path(part) for part in value.values())
+    return not isinstance(value, list) or all(holds_no_path(part) for part in value)
+
+
+def test_exactly_the_documented_endpoints_are_public(api: Client) -> None:
+    assert set(api.view_api(return_format="dict", print_info=False)["named_endpoints"]) == NAMES
+
+
+def test_a_file_goes_in_is_multiplied_and_comes_out(api: Client, pairs: Path, tmp_path: Path) -> None:
+    report = api.predict("notebook", handle_file(pairs), api_name="/import_file")
+    assert (report["imported"], report["facts"], report["examples"]) == (1, 1, 1)
+    assert [line["line"] for line in report["rejected"]] == [2]
+    job = api.predict(dataset="notebook", forward=2, reverse=2, answers=2, api_name="/augment")["job_id"]
+    limit = time.monotonic() + 60
+    while (status := api.predict(job, api_name="/augment_status"))["state"] == "running":
+        assert time.monotonic() < limit
+    assert (status["state"], status["done"], status["total"], status["failed"]) == ("finished", 1, 1, [])
+    assert holds_no_path(report) and holds_no_path(status)
+    exported = api.predict("notebook", "csv", api_name="/export_file")
+    with open(exported, encoding="utf-8-sig", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 8
+
+
+def test_a_path_as_plain_text_is_refused(api: Client, pairs: Path) -> None:
+    with pytest.raises(AppError, match="handle_file"):
+        api.predict("stolen", str(pairs), api_name="/import_file")
+    with pytest.raises(AppError, match="handle_file"):
+        api.predict("stolen", {"path": str(pairs)}, api_name="/import_file")
+
+
+def test_a_file_that_was_not_uploaded_is_refused_even_when_it_says_it_is_one(api: Client, pairs: Path) -> None:
+    with pytest.raises(AppError):
+        api.predict("stolen", {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}, api_name="/import_file")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "arguments", "sentence"),
+    [
+        ("/start_run", ("demo", {"preset": "demo", "learning_rate": -1}), "-1"),
+        ("/start_run", ("nobody", {"preset": "demo"}), "nobody"),
+        ("/start_run", ("demo", {"preset": "demo", "base_model": "no/such/folder"}), "no/such/folder"),
+        ("/run_status", ("../../secret",), "secret"),
+        ("/augment_status", ("../../secret",), "secret"),
+        ("/augment", ("demo", "rules", 0), "forward"),
+        ("/ask", ("  ",), "empty"),
+        ("/ask", ("誰？", ["../x"]), "../x"),
+        ("/ask", ("誰？", ["base"], {"tempo": 1}), "tempo"),
+        ("/export_file", ("demo", "docx"), "docx"),
+    ],
+)
+def test_bad_input_gets_a_sentence_with_the_value(
+    api: Client, endpoint: str, arguments: tuple[Any, ...], sentence: str
+) -> None:
+    with pytest.raises(AppError, match=sentence):
+        api.predict(*arguments, api_name=endpoint)
