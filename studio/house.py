@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.contract import PROJECT_ROOT
-
 from studio.arena import Arena
 from studio.augmentation.jobs import AugmentJobs
 from studio.datasets import Datasets
@@ -12,6 +10,7 @@ from studio.models import Downloads
 from studio.runs.registry import Runs
 from studio.runs.server import ModelServer
 from studio.store import open_store
+from training.contract import PROJECT_ROOT
 
 DEMO = PROJECT_ROOT / "assets" / "demo"
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from studio.errors import InferenceError
 from training.reasoning import ReasoningFormat, ReplyState, TextSplitter, parse_text
 from training.reasoning import Reply as SplitReply
-
-from studio.errors import InferenceError
 
 if TYPE_CHECKING:
     import httpx

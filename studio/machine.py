@@ -19,11 +19,11 @@ from typing import IO
 import psutil
 from huggingface_hub.constants import HF_HUB_CACHE
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from training.contract import PROJECT_ROOT
 
 from studio.errors import StoreError
 from studio.runs.process import child_environment
 from studio.store import open_store
+from training.contract import PROJECT_ROOT
 
 PROBE_TIMEOUT_S = 120.0  # torch from a cold disk; unsloth compiles on its first import
 COMMAND_TIMEOUT_S = 20.0

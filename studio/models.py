@@ -12,13 +12,13 @@ import psutil
 from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 from pydantic import BaseModel, ConfigDict, ValidationError
-from training.contract import DownloadConfig, DownloadStatus, Launch, replace_text
 
 from studio.errors import DownloadFailed, UnknownDownload
 from studio.i18n import text
 from studio.machine import nvidia_present
 from studio.runs.freeze import HUB_ID
 from studio.runs.process import child_environment, end, launch_of, process_of, spawn
+from training.contract import DownloadConfig, DownloadStatus, Launch, replace_text
 
 DOWNLOAD = (sys.executable, "-m", "training.download")
 UNDER_WAY = ("starting", "downloading")

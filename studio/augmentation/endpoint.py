@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, ValidationError
-from training.contract import PROJECT_ROOT, AnswerStyle, Frozen
 
 from studio.augmentation.plan import Plan
 from studio.datasets.model import Fact, MadeExample
 from studio.errors import AugmentError
+from training.contract import PROJECT_ROOT, AnswerStyle, Frozen
 
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAI

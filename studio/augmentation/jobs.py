@@ -12,7 +12,6 @@ from time import monotonic, strftime
 from typing import Literal, get_args
 
 from pydantic import Field, JsonValue
-from training.contract import Frozen, replace_text
 
 from studio.augmentation import rules
 from studio.augmentation.endpoint import (
@@ -30,6 +29,7 @@ from studio.augmentation.plan import Plan
 from studio.datasets import Datasets, Fact, MadeExample
 from studio.errors import AugmentError, StudioError, UnknownJob
 from studio.i18n import text
+from training.contract import Frozen, replace_text
 
 logger = logging.getLogger(__name__)
 

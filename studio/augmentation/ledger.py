@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
-from training.contract import Frozen
 
 from studio.augmentation.endpoint import PROMPT_VERSION, EndpointOptions, Reply, Wording, parse
 from studio.augmentation.plan import Plan
 from studio.datasets.model import Fact
+from training.contract import Frozen
 
 FILE = "ledger.jsonl"
 

@@ -1,6 +1,7 @@
 """How many examples a fact shall have; it must not know who writes them."""
 
 from pydantic import Field
+
 from training.contract import Frozen
 
 

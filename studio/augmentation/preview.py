@@ -4,13 +4,13 @@ import threading
 from collections.abc import Sequence
 
 from pydantic import Field, JsonValue
-from training.contract import Frozen
 
 from studio.augmentation import rules
 from studio.augmentation.endpoint import Endpoint, FactFailed, examples, read_options
 from studio.augmentation.plan import Plan
 from studio.datasets import Fact, MadeExample
 from studio.i18n import text
+from training.contract import Frozen
 
 
 class Previewed(Frozen):

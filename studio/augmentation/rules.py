@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from training.contract import AnswerStyle
-
 from studio.augmentation.plan import Plan
 from studio.augmentation.reading import Question, folded, read_question
 from studio.augmentation.values import Value, read_answer
 from studio.augmentation.wording import PROMPT_VERSION, Family, wordings
 from studio.datasets.model import Fact, MadeExample
+from training.contract import AnswerStyle
 
 GENERATOR = "rules"
 PATTERNS = {name: (*family.forward, *family.reverse) for name, family in wordings().families.items()}

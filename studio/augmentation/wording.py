@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field
+
 from training.contract import PROJECT_ROOT, Frozen
 
 PROMPT_VERSION = "rules.v1.ja"

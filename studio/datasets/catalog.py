@@ -4,8 +4,6 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.contract import RunConfig, TrainingExample, now
-
 from studio.datasets.edits import Edit, NewExample, NewFact, undo_last
 from studio.datasets.exporting import export
 from studio.datasets.importing import import_pairs
@@ -16,6 +14,7 @@ from studio.datasets.splits import frozen_examples_of
 from studio.datasets.text import clean, excerpt, is_short_answer
 from studio.errors import DatasetError, UnknownDataset
 from studio.store import Store
+from training.contract import RunConfig, TrainingExample, now
 
 DEMO = "demo"
 LONGEST_NAME = 60

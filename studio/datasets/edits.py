@@ -10,11 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from training.contract import now
-
 from studio.datasets.model import Undone
 from studio.datasets.text import fold
 from studio.errors import DatasetError
+from training.contract import now
 
 Entity = Literal["fact", "example"]
 Value = str | int | None

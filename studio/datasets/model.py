@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Literal, Self
 
 from pydantic import Field
-from training.contract import AnswerStyle, ExampleKind, Frozen
 
 from studio.errors import StudioError
 from studio.i18n import text
+from training.contract import AnswerStyle, ExampleKind, Frozen
 
 ExampleStatus = Literal["pending", "accepted", "rejected"]
 

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import NamedTuple
 
-from training.contract import AnswerStyle, ExampleKind, RunConfig, Split, TrainingExample
-
 from studio.datasets.text import fold
+from training.contract import AnswerStyle, ExampleKind, RunConfig, Split, TrainingExample
 
 # With fewer forward phrasings in training, a failure on the held-out one would say nothing.
 PHRASINGS_KEPT = 3

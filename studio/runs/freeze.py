@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from training.contract import RunConfig, RunFolder, TrainingExample, replace_text, resolve_base_model
-
 from studio.errors import RunFailed
+from training.contract import RunConfig, RunFolder, TrainingExample, replace_text, resolve_base_model
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import psutil
-from training.contract import RunFolder
 
 from studio.i18n import text
+from training.contract import RunFolder
 
 TAIL_BYTES = 16_384
 LINE_CHARACTERS = 300

@@ -9,9 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
-from training.contract import Launch
-
 from studio.runs.process import end, process_of
+from training.contract import Launch
 
 if sys.platform != "win32":
     import fcntl

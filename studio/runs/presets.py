@@ -14,10 +14,10 @@ from functools import lru_cache
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from training.contract import PROJECT_ROOT, RunConfig
 
 from studio.errors import StudioError
 from studio.i18n import text
+from training.contract import PROJECT_ROOT, RunConfig
 
 PRESETS = PROJECT_ROOT / "assets" / "presets"
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
+
 from training.contract import PROJECT_ROOT, Launch
 
 START_TOLERANCE_S = 2.0  # psutil derives the start time from the boot time, which the clock's corrections move a little

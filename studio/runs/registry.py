@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from training.contract import Phase, RunConfig, RunFolder, RunState, RunStatus, TrainingExample, replace_text
 
 from studio.environment import require_trainable
 from studio.errors import RunActive, RunFailed, UnknownRun
@@ -23,6 +22,7 @@ from studio.runs import last_words
 from studio.runs.freeze import Frozen, freeze, require_base_model
 from studio.runs.lease import end_server, handover
 from studio.runs.process import child_environment, launch_of, process_of, spawn
+from training.contract import Phase, RunConfig, RunFolder, RunState, RunStatus, TrainingExample, replace_text
 
 WORKER = (sys.executable, "-m", "training.worker")
 LAUNCH_GRACE_S = 30.0  # a folder this young may still be on its way to its process

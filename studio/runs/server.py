@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from training.contract import Engine, replace_text, resolve_base_model
 
 from studio.errors import RunActive, ServerFailed
 from studio.i18n import text
@@ -25,6 +24,7 @@ from studio.runs.lease import end_server, handover, server_folder, server_launch
 from studio.runs.presets import presets
 from studio.runs.process import child_environment, launch_of, process_of, spawn
 from studio.runs.registry import Runs
+from training.contract import Engine, replace_text, resolve_base_model
 
 SERVER = (sys.executable, "-m", "training.serve")
 IDLE_TIMEOUT_S = 900.0

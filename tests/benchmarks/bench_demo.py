@@ -10,9 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from studio.inference import Endpoint
-
 from studio.house import Studio, open_studio
+from studio.inference import Endpoint
 from tests.benchmarks.results_file import save
 from tests.benchmarks.whole_loop import Question, ask_all, augment, read_lines, read_questions, share_right, train
 from training.contract import RunFolder
