@@ -9,7 +9,6 @@ from typing import Any
 import gradio as gr
 from gradio import FileData
 from pydantic import ValidationError
-from training.contract import RunStatus
 
 from studio.arena import BASE, Side, checked
 from studio.augmentation.plan import Plan
@@ -18,6 +17,7 @@ from studio.house import Studio
 from studio.inference import Options
 from studio.pages.language import locale, shows_errors
 from studio.runs.presets import run_config
+from training.contract import RunStatus
 
 Json = dict[str, Any]
 ENDPOINTS = ("import_file", "export_file", "augment", "augment_status", "start_run", "run_status", "stop_run", "ask")

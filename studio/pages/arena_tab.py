@@ -3,13 +3,14 @@
 The question stands above the answers, so that a growing answer moves nothing a person is typing in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from studio.arena import BASE
+from studio.datasets import Fact
 from studio.errors import StudioError
 from studio.house import Studio
 from studio.i18n import text
@@ -78,7 +79,7 @@ def _wire(handlers: "_Handlers", shell: Shell, tab: gr.Tab) -> None:
     filled = arena.examples.click(handlers.on_example, None, arena.question, **QUIET)
     filled.then(handlers.on_ask, **asking, **PRIVATE)
     arena.stop.click(handlers.on_stop, **QUIET)
-    blank = [arena.base, arena.tuned]
+    blank = [arena.base, arena.tuned, arena.expected]
     gr.on([tab.select, shell.runs_changed.change], handlers.on_runs, arena.run, [arena.run, *blank], **QUIET)
     arena.run.input(handlers.on_run, arena.run, blank, **QUIET)
     shell.changed.change(handlers.on_dataset, shell.dataset, arena.examples, **QUIET)
@@ -127,24 +128,25 @@ class _Handlers:
 
     def on_dataset(self, dataset: str | None, request: gr.Request) -> str:
         facts = self.studio.datasets.facts(dataset) if dataset else []
-        spread = facts[:: max(1, len(facts) // MOST_QUESTIONS)][:MOST_QUESTIONS]
-        return question_chips([fact.question for fact in spread], locale(request))
+        return question_chips([fact.question for fact in spread(facts)], locale(request))
 
     def on_runs(self, run_id: str | None, request: gr.Request) -> tuple[Any, ...]:
         """The runs that can be asked; the newest where none is chosen yet. Answers on the page stay."""
         tuned = self.studio.arena.tuned()
         known = [run.run_id for run in tuned]
         if run_id in known:
-            return gr.Dropdown(choices=[(_named(run), run.run_id) for run in tuned]), gr.skip(), gr.skip()
+            return gr.Dropdown(choices=[(_named(run), run.run_id) for run in tuned]), gr.skip(), gr.skip(), gr.skip()
         chosen = known[0] if known else None
         choices = gr.Dropdown(choices=[(_named(run), run.run_id) for run in tuned], value=chosen)
         return choices, *self.on_run(chosen, request)
 
-    def on_run(self, run_id: str | None, request: gr.Request) -> tuple[str, str]:
+    def on_run(self, run_id: str | None, request: gr.Request) -> tuple[str, str, str]:
+        """Two columns without answers, and why there can be none yet."""
         language = locale(request)
         left, right = self._titles(run_id, language)
-        told = text("arena_page.ready" if run_id else "arena_page.no_tuned", language)
-        return waiting(left, "base", text("arena_page.ready", language)), waiting(right, "tuned", told)
+        ready = text("arena_page.ready" if self.studio.runs.active() is None else "arena_page.training_first", language)
+        told = ready if run_id else text("arena_page.no_tuned", language)
+        return waiting(left, "base", ready), waiting(right, "tuned", told), ""
 
     def _titles(self, run_id: str | None, language: str) -> tuple[str, str]:
         run = next((run for run in self.studio.arena.tuned() if run.run_id == run_id), None)
@@ -158,6 +160,12 @@ class _Handlers:
         found = self.studio.datasets.page(dataset, search=question, size=10).examples
         same = next((example.answer for example in found if example.question == question), "")
         return expected_line(same, language)
+
+
+def spread(facts: Sequence[Fact]) -> list[Fact]:
+    """A few facts from all over a dataset, of different relations where these follow one another in turn."""
+    number = min(MOST_QUESTIONS, len(facts))
+    return [facts[min(place * len(facts) // number + place, len(facts) - 1)] for place in range(number)]
 
 
 def _named(run: RunSummary) -> str:

@@ -2,7 +2,7 @@
 
 from studio.arena import Scene, Side
 from studio.i18n import text
-from studio.pages.markup import element, notice, words
+from studio.pages.markup import element, model_name, notice, words
 from studio.runs.registry import RunSummary
 
 QUESTIONS_JS = """
@@ -15,9 +15,9 @@ element.addEventListener('click', (event) => {
 
 def titles(base_model: str, run: RunSummary | None, locale: str) -> tuple[str, str]:
     """What stands over the two columns."""
-    base = base_model.removeprefix("assets/").rpartition("/")[2] if base_model.startswith("assets/") else base_model
-    left = text("arena_page.before", locale, model=base)
-    return left, text("arena_page.after", locale, model=run.name or run.run_id) if run else ""
+    left = text("arena_page.before", locale, model=model_name(base_model, locale))
+    after = text("arena_page.after", locale, model=run.name or run.run_id if run else "–")
+    return left, after
 
 
 def waiting(title: str, tone: str, sentence: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from studio.errors import DatasetError
 from studio.house import Studio
@@ -74,8 +75,9 @@ def build_dataset_list(studio: Studio, shell: Shell) -> gr.Button:
     handlers = _List(studio)
     view = [shell.dataset, search, number, selected]
     shell.changed.change(handlers.on_show, view, [table, counts, number], **QUIET)
-    shell.dataset.input(handlers.on_open, shell.dataset, [number, selected, *editor.parts()], **QUIET)
-    search.input(handlers.on_search, view, [table, number], trigger_mode="always_last", **QUIET)
+    shell.page.load(handlers.on_heading, None, editor.heading, **QUIET)
+    shell.dataset.input(handlers.on_open, None, [number, selected, *editor.parts()], **QUIET)
+    search.change(handlers.on_search, view, [table, number], trigger_mode="always_last", **QUIET)
     table.click(handlers.on_page, [shell.dataset, search, selected], [table, number], **QUIET)
     table.select(handlers.on_select, shell.dataset, [selected, *editor.parts()], **QUIET)
     _wire_editor(handlers, shell, editor, selected)
@@ -83,7 +85,8 @@ def build_dataset_list(studio: Studio, shell: Shell) -> gr.Button:
     for button, format in ((jsonl, "jsonl"), (csv, "csv")):
         exported = button.click(handlers.on_export(format), shell.dataset, download, **PRIVATE)
         exported.success(None, js=DOWNLOAD_JS, **PRIVATE)
-    _wire_importer(handlers, shell, importer)
+    imported = _wire_importer(handlers, shell, importer)
+    imported.success(handlers.on_open, None, [number, selected, *editor.parts()], **QUIET)
     return augment
 
 
@@ -135,9 +138,9 @@ def _wire_editor(handlers: "_List", shell: Shell, editor: Editor, selected: gr.S
     editor.close.click(handlers.on_close, None, [selected, shell.changed, *editor.parts()], **QUIET)
 
 
-def _wire_importer(handlers: "_List", shell: Shell, importer: Importer) -> None:
+def _wire_importer(handlers: "_List", shell: Shell, importer: Importer) -> Dependency:
     importer.file.upload(handlers.on_upload, [importer.file, importer.name], importer.name, **QUIET)
-    importer.start.click(
+    return importer.start.click(
         handlers.on_import,
         [importer.file, importer.name, importer.question_column, importer.answer_column],
         [importer.report, importer.file, importer.name, shell.dataset, shell.changed],
@@ -180,7 +183,10 @@ class _List:
         example = self.datasets.example(int(event.id))
         return example.id, *self._editing(example.id, request)
 
-    def on_open(self, dataset: str, request: gr.Request) -> tuple[Any, ...]:
+    def on_heading(self, request: gr.Request) -> str:
+        return words(say("dataset_page.new_pair", request), name="h3")
+
+    def on_open(self, request: gr.Request) -> tuple[Any, ...]:
         return 1, None, *self._editing(None, request)
 
     def on_close(self, request: gr.Request) -> tuple[Any, ...]:
@@ -243,9 +249,8 @@ class _List:
 
     def _editing(self, selected: int | None, request: gr.Request) -> tuple[Any, ...]:
         if selected is None:
-            heading = words(say("dataset_page.new_pair", request), name="h3")
             return (
-                heading,
+                self.on_heading(request),
                 "",
                 "",
                 gr.Button(label("dataset_page.add")),

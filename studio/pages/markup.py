@@ -52,6 +52,11 @@ def size_text(size: float) -> str:
     return f"{size:,.0f} B"
 
 
+def model_name(base_model: str, locale: str) -> str:
+    """A base model as people call it; the one that ships with the project has no Hub id."""
+    return text("common.demo_model", locale) if base_model.startswith("assets/") else base_model
+
+
 def duration_text(seconds: float, locale: str) -> str:
     """A time span in one unit or two: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = max(0, round(seconds))
@@ -66,7 +71,7 @@ def figure(value: float | None, digits: int = 3) -> str:
     """A number with sensible digits; an en dash where there is none."""
     if value is None:
         return "–"
-    if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
+    if value and (abs(value) < 1e-2 or abs(value) >= 1e6):
         mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     return f"{value:,.{digits}f}"

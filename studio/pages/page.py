@@ -12,7 +12,7 @@ from studio.pages.arena_tab import build_arena_tab
 from studio.pages.dataset_tab import build_dataset_tab
 from studio.pages.language import label, translations
 from studio.pages.settings_tab import build_settings_tab
-from studio.pages.shell import TABS, Shell, build_header
+from studio.pages.shell import TABS, Shell, build_header, open_asked_tab
 from studio.pages.theme import style_sheets, theme
 from studio.pages.training_tab import build_training_tab
 
@@ -26,11 +26,13 @@ BUILDERS: dict[str, Callable[[Studio, Shell, gr.Tab], None]] = {
 
 def build_page(studio: Studio) -> gr.Blocks:
     """The page over the rooms of one data folder."""
-    with gr.Blocks(title="Oboe", analytics_enabled=False, fill_width=True) as page:
+    page = gr.Blocks(title="Oboe", analytics_enabled=False, fill_width=True)
+    with page:
         shell = build_header(studio, page)
-        with shell.tabs.render():
+        with gr.Tabs(elem_id="tabs") as tabs:
             for name in TABS:
                 _build_tab(name, studio, shell)
+        open_asked_tab(shell, tabs)
         add_endpoints(studio)
     return page
 

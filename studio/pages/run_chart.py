@@ -4,15 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from training.contract import MetricRecord, RunFolder
-
 from studio.i18n import text
 from studio.pages.markup import element, figure, words
+from training.contract import MetricRecord, RunFolder
 
 MOST_POINTS = 500
 WIDTH, HEIGHT = 760, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 26
-SMOOTHING = 0.85  # weight of the past in the bold line
+WINDOW_SHARE = 40  # the bold line is a mean over this part of the points
 
 
 @dataclass(frozen=True)
@@ -82,12 +81,12 @@ def _line(points: Sequence[tuple[float, float]], last_step: int, top: float, cla
 
 
 def _smooth(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """An exponential mean without the usual bias at its beginning."""
-    mean, weight, found = 0.0, 0.0, []
-    for step, loss in points:
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
-        weight = SMOOTHING * weight + (1 - SMOOTHING)
-        found.append((step, mean / weight))
+    """The mean of each point's neighbours on both sides, so that the line does not lag behind."""
+    reach = max(2, len(points) // WINDOW_SHARE)
+    found = []
+    for place, (step, _) in enumerate(points):
+        near = points[max(0, place - reach) : place + reach + 1]
+        found.append((step, sum(loss for _, loss in near) / len(near)))
     return found
 
 
@@ -109,5 +108,5 @@ def _nice(value: float) -> float:
     """The next round number above a value, so that the axis stays while the loss falls."""
     if value <= 0:
         return 1.0
-    power = 10 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 4, 6, 8, 10) if value <= step * power)
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1.0, 2.0, 4.0, 6.0, 8.0, 10.0) if value <= step * power)

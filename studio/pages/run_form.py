@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
-from training.contract import RunConfig
 
 from studio.i18n import text
 from studio.pages.language import label
 from studio.pages.markup import element, words
 from studio.runs.presets import presets
+from training.contract import RunConfig
 
 FIRST_PRESET = "demo"
 # The dataset is chosen above the tabs.
@@ -133,8 +133,8 @@ def _shown(value: Any) -> Any:
 
 
 def _same(one: Any, other: Any) -> bool:
-    one, other = (unicodedata.normalize("NFKC", str(value)).strip() for value in (one, other))
+    typed = [unicodedata.normalize("NFKC", str(value)).strip() for value in (one, other)]
     try:
-        return float(one) == float(other)
+        return float(typed[0]) == float(typed[1])
     except ValueError:
-        return one.split() == other.split()
+        return typed[0].split() == typed[1].split()

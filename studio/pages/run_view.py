@@ -3,11 +3,21 @@
 import math
 from collections.abc import Sequence
 
-from training.contract import MetricRecord, RunConfig, RunStatus, TrainingExample
-
 from studio.i18n import text
-from studio.pages.markup import bar, duration_text, element, empty, facts_line, figure, notice, size_text, words
+from studio.pages.markup import (
+    bar,
+    duration_text,
+    element,
+    empty,
+    facts_line,
+    figure,
+    model_name,
+    notice,
+    size_text,
+    words,
+)
 from studio.runs.registry import RunSummary
+from training.contract import MetricRecord, RunConfig, RunStatus, TrainingExample
 
 # Under it LoRA hardly learns facts, over it training tends to break (arXiv 2502.14502, "LoRA Without Regret").
 LOW_LEARNING_RATE, HIGH_LEARNING_RATE = 5e-5, 2e-3
@@ -73,7 +83,7 @@ def run_panel(run_id: str, status: RunStatus, config: RunConfig, last: MetricRec
         "training_page.origin",
         locale,
         dataset=config.dataset,
-        base=config.base_model,
+        base=model_name(config.base_model, locale),
         rate=figure(config.learning_rate),
         rank=config.lora_r,
     )
@@ -90,10 +100,13 @@ def history(runs: Sequence[RunSummary], watched: str, locale: str) -> str:
     if not runs:
         return empty(text("training_page.no_runs", locale))
     columns = ("run", "state", "dataset", "base_model", "steps", "loss", "started")
-    heads = "".join(words(text(f"training_page.column_{column}", locale), name="th") for column in columns)
+    heads = "".join(
+        words(text(f"training_page.column_{column}", locale), "number" if place > 3 else "", "th")
+        for place, column in enumerate(columns)
+    )
     rows = "".join(_history_row(run, run.run_id == watched, locale) for run in runs)
     table = element("table", element("thead", element("tr", heads)) + element("tbody", rows), "oboe-table")
-    return element("div", table, "oboe-table-frame")
+    return words(text("training_page.history", locale), name="h3") + element("div", table, "oboe-table-frame")
 
 
 def _history_row(run: RunSummary, watched: bool, locale: str) -> str:
@@ -102,7 +115,7 @@ def _history_row(run: RunSummary, watched: bool, locale: str) -> str:
         words(run.name or run.run_id, name="td"),
         element("td", words(text(f"training_page.state_{run.state}", locale), f"oboe-chip {tone}")),
         words(run.dataset, name="td"),
-        words(run.base_model.rpartition("/")[2] if run.base_model.startswith("assets/") else run.base_model, name="td"),
+        words(model_name(run.base_model, locale), name="td"),
         words(f"{run.step:,} / {run.total_steps:,}", "number", "td"),
         words(figure(run.train_loss), "number", "td"),
         words(run.created_at.astimezone().strftime("%Y-%m-%d %H:%M"), "number", "td"),
@@ -118,7 +131,7 @@ def _tone(status: RunStatus) -> str:
 
 
 def _phase(status: RunStatus, locale: str) -> str:
-    if status.ended or status.phase is None:
+    if status.ended or status.phase in (None, "training"):
         return ""
     sentence = text(f"training_page.phase_{status.phase}", locale)
     if status.phase == "downloading" and status.downloaded_bytes is not None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import gradio as gr
-from training.contract import DownloadStatus
 
 from studio.environment import Check, checks
 from studio.house import Studio
@@ -13,6 +12,7 @@ from studio.pages.language import label, locale, shows_errors
 from studio.pages.markup import bar, element, empty, notice, size_text, words
 from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.shell import Shell
+from training.contract import DownloadStatus
 
 TICK_S = 1.0
 WORST_FIRST = ("failed", "warning", "ok")

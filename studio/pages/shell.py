@@ -41,7 +41,6 @@ class Shell:
     """What tabs may read and change of the frame."""
 
     page: gr.Blocks
-    tabs: gr.Tabs
     dataset: gr.Dropdown
     changed: gr.State  # a moment; whatever shows data listens to its change
     runs_changed: gr.State  # a moment; set when a run was started or has ended
@@ -54,22 +53,31 @@ def moment() -> int:
 
 
 def build_header(studio: Studio, page: gr.Blocks) -> Shell:
-    """The line above the tabs, and the tabs' own frame, not rendered yet."""
+    """The line above the tabs."""
     with gr.Row(elem_id="header"):
         brand = drawn("brand", "<h1>Oboe</h1>")
         dataset = gr.Dropdown([], label=label("common.dataset"), elem_id="dataset", interactive=True)
         counts = drawn("dataset-counts")
         status = drawn("status", js=STATUS_JS)
-    tabs = gr.Tabs(elem_id="tabs", render=False)
-    shell = Shell(page, tabs, dataset, gr.State(0), gr.State(0), gr.Timer(TICK_S, active=False))
+    shell = Shell(page, dataset, gr.State(0), gr.State(0), gr.Timer(TICK_S, active=False))
     header = _Header(studio)
     working = [status, shell.timer, shell.runs_changed]
-    page.load(header.on_load, dataset, [brand, dataset, tabs, shell.changed, *working], **QUIET)
+    page.load(header.on_load, dataset, [brand, dataset, shell.changed, *working], **QUIET)
     dataset.input(moment, outputs=shell.changed, **QUIET)
     shell.changed.change(header.on_change, dataset, counts, **QUIET)
     shell.timer.tick(header.on_tick, outputs=working, **QUIET)
     shell.runs_changed.change(header.on_runs_changed, outputs=[status, shell.timer], **QUIET)
     return shell
+
+
+def open_asked_tab(shell: Shell, tabs: gr.Tabs) -> None:
+    """Open the tab that the page's address names."""
+
+    def on_load(request: gr.Request) -> Any:
+        asked = dict(request.query_params).get("tab")
+        return gr.Tabs(selected=asked) if asked in TABS else gr.skip()
+
+    shell.page.load(on_load, None, tabs, **QUIET)
 
 
 def chosen(studio: Studio, dataset: str | None) -> Any:
@@ -84,11 +92,10 @@ class _Header:
 
     def on_load(self, dataset: str | None, request: gr.Request) -> tuple[Any, ...]:
         asked = dict(request.query_params)
-        tab = asked.get("tab") if asked.get("tab") in TABS else TABS[0]
         brand = "<h1>Oboe</h1>" + words(text("common.tagline", locale(request)), name="p")
         status, timer = self.on_runs_changed(request)
         dataset = asked.get("dataset", dataset)
-        return brand, chosen(self.studio, dataset), gr.Tabs(selected=tab), moment(), status, timer, moment()
+        return brand, chosen(self.studio, dataset), moment(), status, timer, moment()
 
     def on_change(self, dataset: str | None, request: gr.Request) -> str:
         if dataset is None:

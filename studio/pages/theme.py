@@ -7,6 +7,7 @@ contrast of at least 4.5 : 1 on their background in light and dark (tests/pages/
 from pathlib import Path
 
 import gradio as gr
+
 from training.contract import PROJECT_ROOT
 
 STYLES = PROJECT_ROOT / "assets" / "styles"

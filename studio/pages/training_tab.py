@@ -63,13 +63,12 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
     handlers = _Training(studio, shell, form)
     parts, everything = list(form.values()), {shell.dataset, *form.values()}
     start.click(handlers.on_start, everything, [watched.curve, shell.runs_changed], **PRIVATE)
-    gr.on([tab.select, shell.changed.change], handlers.on_form, everything, [summary, changed, note], **QUIET)
-    typed = [part.input for name, part in form.items() if name != "preset"]
-    gr.on(typed, handlers.on_form, everything, [summary, changed, note], trigger_mode="always_last", **QUIET)
-    refreshed = {"fn": handlers.on_form, "inputs": everything, "outputs": [summary, changed, note]} | QUIET
-    form["preset"].input(handlers.on_preset, form["preset"], parts, **QUIET).then(**refreshed)
-    as_preset.click(handlers.on_preset, form["preset"], parts, **QUIET).then(**refreshed)
-    changed.click(handlers.on_put_back, form["preset"], parts, **QUIET).then(**refreshed)
+    # Pasted text and an input method's fire `change` only; a preset fires many, of which the last one counts.
+    moved = [tab.select, shell.changed.change, *(part.change for part in parts)]
+    gr.on(moved, handlers.on_form, everything, [summary, changed, note], trigger_mode="always_last", **QUIET)
+    form["preset"].input(handlers.on_preset, form["preset"], parts, **QUIET)
+    as_preset.click(handlers.on_preset, form["preset"], parts, **QUIET)
+    changed.click(handlers.on_put_back, form["preset"], parts, **QUIET)
     tab.select(handlers.on_models, None, form["base_model"], **QUIET)
     _wire_watched(handlers, shell, watched, runs)
 
