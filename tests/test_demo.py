@@ -8,7 +8,7 @@ import pytest
 
 from studio.augmentation import rules
 from studio.datasets.model import Fact
-from training.contract import PROJECT_ROOT
+from training.contract import PROJECT_ROOT, RunFolder
 from training.demo import SHIPPED_SEED, write_world_b
 from training.demo_text import general
 from training.demo_worlds import RELATIONS, WORLD_B_WORKS, facts, wordings, world_a, world_b
@@ -195,3 +195,17 @@ def _ask(model, tokenizer, questions: list[str]) -> list[tuple[str, str]]:
     from training.demo_pretraining import ask, final_answer
 
     return [(reply, final_answer(reply)) for reply in ask(model, tokenizer, questions)]
+
+
+def test_the_sample_run_is_a_finished_run_of_the_demo_dataset_without_paths_of_a_machine():
+    run = RunFolder(DEMO / "run")
+    config, status, (records, _) = run.read_config(), run.read_status(), run.read_metrics()
+    assert (config.preset, config.dataset, config.base_model) == ("demo", "demo", "assets/demo/model")
+    assert status is not None and status.state == "finished" and status.pid is None
+    assert records[-1].step == status.step == config.max_steps
+    seeds = {line["question"] for line in _lines("dataset.jsonl")}
+    assert {example.question for example in run.read_examples() if example.kind == "seed"} == seeds
+    settings = json.loads((run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    assert settings["base_model_name_or_path"] == "assets/demo/model"
+    assert 0 < (run.adapter / "adapter_model.safetensors").stat().st_size < 4 * 10**6
+    assert not [path for path in run.root.rglob("*.json*") if str(PROJECT_ROOT) in path.read_text(encoding="utf-8")]
