@@ -16,7 +16,9 @@ def fields(sentence: str) -> set[str]:
 
 
 def test_both_languages_have_the_same_files() -> None:
-    assert {path.name for path in (FOLDER / "ja").glob("*.json")} == {path.name for path in (FOLDER / "en").glob("*.json")}
+    assert {path.name for path in (FOLDER / "ja").glob("*.json")} == {
+        path.name for path in (FOLDER / "en").glob("*.json")
+    }
 
 
 def test_both_languages_have_the_same_keys() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 from gradio import FileData
+from gradio.events import api as endpoint
 from pydantic import ValidationError
 
 from studio.arena import BASE, Side, checked
@@ -28,7 +29,7 @@ def add_endpoints(studio: Studio) -> None:
     """Add every endpoint to the page that is being built."""
     api = _Api(studio)
     for name in ENDPOINTS:
-        gr.api(getattr(api, name), api_name=name, concurrency_limit=None)
+        endpoint(getattr(api, name), api_name=name, concurrency_limit=None)
 
 
 class _Api:

@@ -99,16 +99,17 @@ class _Handlers:
         models = [BASE, values[arena.run]] if values[arena.run] else [BASE]
         left, right = self._titles(values[arena.run], language)
         busy = {arena.ask: gr.Button(interactive=False), arena.stop: gr.Button(visible=True)}
-        yield busy | {arena.expected: self._expected(values, language)}
+        known = self._known(values)
+        yield busy | {arena.expected: expected_line(known, language)}
         options = Options(include_reasoning=bool(values[arena.reasoning]))
         try:
             scenes = self.studio.arena.ask(
                 values[arena.question], models, options=options, reader=request.session_hash or ""
             )
             for scene in scenes:
-                columns = {arena.base: answer(left, "base", scene, 0, language)}
+                columns = {arena.base: answer(left, "base", scene, known, language)}
                 if len(models) > 1:
-                    columns[arena.tuned] = answer(right, "tuned", scene, 1, language)
+                    columns[arena.tuned] = answer(right, "tuned", scene, known, language)
                 yield columns
         except StudioError as error:
             # In the columns, not only in a toast that passes: nothing below would say why they are empty.
@@ -153,13 +154,16 @@ class _Handlers:
         base = self.studio.arena.base_model([run.run_id] if run else [])
         return titles(base, run, language)
 
-    def _expected(self, values: Values, language: str) -> str:
+    def _known(self, values: Values) -> Fact | None:
+        """The fact that a question of the dataset asks for, whatever its phrasing there; reversed ones ask another."""
         dataset, question = values[self.dataset], values[self.arena.question].strip()
         if not (dataset and question):
-            return ""
+            return None
         found = self.studio.datasets.page(dataset, search=question, size=10).examples
-        same = next((example.answer for example in found if example.question == question), "")
-        return expected_line(same, language)
+        same = [example for example in found if example.question == question and example.kind != "reverse"]
+        if not same:
+            return None
+        return next((fact for fact in self.studio.datasets.facts(dataset) if fact.id == same[0].fact_id), None)
 
 
 def spread(facts: Sequence[Fact]) -> list[Fact]:

@@ -1,6 +1,8 @@
 """Both answers of the arena as HTML: plain text, escaped, never Markdown. It must not know who is asked, or how."""
 
 from studio.arena import Scene, Side
+from studio.datasets import Fact
+from studio.evaluation.scoring import holds_key_terms
 from studio.i18n import text
 from studio.pages.markup import element, model_name, notice, words
 from studio.runs.registry import RunSummary
@@ -25,14 +27,14 @@ def waiting(title: str, tone: str, sentence: str) -> str:
     return _column(title, tone, words(sentence, "oboe-muted", "p"), "")
 
 
-def answer(title: str, tone: str, scene: Scene, place: int, locale: str) -> str:
-    """A column at one moment of a scene."""
-    side = scene.sides[place]
+def answer(title: str, tone: str, scene: Scene, known: Fact | None, locale: str) -> str:
+    """A column at one moment of a scene; `known` is the dataset's fact that was asked for, if it is one."""
+    side = scene.sides[0 if tone == "base" else 1]
     if side.error is not None:
         return _column(title, tone, notice(side.error.text(locale), "failed"), "")
     if scene.phase != "ready" and not side.over:
         return _column(title, tone, _busy(text(f"arena_page.phase_{scene.phase}", locale)), "")
-    return _column(title, tone, _body(side, locale), _foot(side, locale))
+    return _column(title, tone, _body(side, locale), _foot(side, locale) + _verdict(side, known, locale))
 
 
 def question_chips(questions: list[str], locale: str) -> str:
@@ -46,11 +48,11 @@ def question_chips(questions: list[str], locale: str) -> str:
     return words(text("arena_page.examples", locale), "oboe-muted") + chips
 
 
-def expected_line(expected: str, locale: str) -> str:
+def expected_line(known: Fact | None, locale: str) -> str:
     """The dataset's own answer to the question, where it has one."""
-    if not expected:
+    if known is None:
         return ""
-    return words(text("arena_page.expected", locale), "oboe-muted") + words(expected)
+    return words(text("arena_page.expected", locale), "oboe-muted") + words(known.answer)
 
 
 def _column(title: str, tone: str, body: str, foot: str) -> str:
@@ -81,15 +83,24 @@ def _reasoning(side: Side, locale: str) -> str:
     return element("details", summary + words(side.reply.reasoning, "oboe-muted", "p"), "oboe-reasoning")
 
 
+def _verdict(side: Side, known: Fact | None, locale: str) -> str:
+    if known is None or not known.key_terms or side.reply is None:
+        return ""
+    right = holds_key_terms(side.reply.answer, known.key_terms)
+    return words(text(f"arena_page.{'holds' if right else 'lacks'}_answer", locale), f"oboe-verdict {right}".lower())
+
+
 def _foot(side: Side, locale: str) -> str:
     if side.stopped:
         return words(text("arena_page.stopped", locale), "oboe-chip")
     if side.reply is None:
         return ""
     reply = side.reply
-    tone = "" if reply.reply_state == "ok" else " failed"
+    tone = "" if reply.reply_state == "ok" else " notable"
     badge = words(text(f"arena_page.state_{reply.reply_state}", locale), f"oboe-chip{tone}")
-    key = "arena_page.tokens_hidden" if reply.reasoning_tokens else "arena_page.tokens"
+    key = "arena_page.tokens"
+    if reply.reasoning_tokens:
+        key = "arena_page.tokens_shown" if reply.reasoning else "arena_page.tokens_hidden"
     tokens = text(key, locale, tokens=f"{reply.tokens:,}", hidden=f"{reply.reasoning_tokens:,}")
     seconds = text("arena_page.seconds", locale, seconds=f"{reply.seconds:,.1f}")
     return badge + words(f"{tokens} · {seconds}")

@@ -155,7 +155,9 @@ class _Augment:
     def on_preview(self, values: Values, request: gr.Request) -> str:
         plan, options = self.form.plan(values), self.form.options(values)
         facts = self.studio.datasets.facts(_named(values[self.dataset]))
-        return preview(by_endpoint(facts, plan, options) if options else by_rules(facts, plan), locale(request))
+        if options is None:
+            return preview(by_rules(facts, plan), locale(request))
+        return preview(by_endpoint(facts, plan, options, self.jobs.preview_ledger()), locale(request))
 
     @shows_errors
     def on_start(self, values: Values, request: gr.Request) -> tuple[Any, ...]:

@@ -36,8 +36,16 @@ class Curve:
             offset=offset,
             loss=downsampled((*self.loss, *loss)),
             eval_loss=(*self.eval_loss, *eval_loss),
-            last=records[-1],
+            last=_newest(self.last, records),
         )
+
+
+def _newest(last: MetricRecord | None, records: Sequence[MetricRecord]) -> MetricRecord:
+    """The last record, with what only earlier ones say: an evaluation's record has no learning rate."""
+    known: dict[str, object] = {}
+    for record in (*([last] if last else []), *records):
+        known |= record.model_dump(exclude_none=True)
+    return MetricRecord.model_validate(known)
 
 
 def downsampled(points: Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
