@@ -11,6 +11,7 @@ import pytest
 
 from studio.augmentation.jobs import AugmentJobs, AugmentStatus
 from studio.augmentation.plan import Plan
+from studio.augmentation.preview import by_endpoint
 from studio.datasets import Datasets
 from studio.errors import AugmentError, UnknownDataset, UnknownJob
 from studio.store import open_store
@@ -115,6 +116,15 @@ def test_a_reply_is_not_paid_for_twice(datasets, jobs, tmp_path):
         datasets.edit_example("anime", seed.id, answer="作品0の主人公は別人です。")
         ask(later, server)
         assert len(server.requests) == 4
+
+
+def test_what_a_preview_paid_for_the_job_after_it_does_not_pay_for_again(datasets, jobs):
+    fill(datasets, 3)
+    with openai_server(lambda state, request: wordings(request)) as server:
+        options = {"base_url": server.base_url, "model": "tiny"}
+        shown = by_endpoint(datasets.facts("anime"), PLAN, options, jobs.preview_ledger(), number=2)
+        assert all(previewed.made for previewed in shown) and len(server.requests) == 2
+        assert ask(jobs, server).reused == 2 and len(server.requests) == 3
 
 
 def test_the_key_is_written_nowhere(datasets, jobs, tmp_path):

@@ -24,7 +24,7 @@ from studio.augmentation.endpoint import (
     examples,
     read_options,
 )
-from studio.augmentation.ledger import FILE, Ledger, entry_of, key_of
+from studio.augmentation.ledger import FILE, PREVIEWS, Ledger, paid_once
 from studio.augmentation.plan import Plan
 from studio.datasets import Datasets, Fact, MadeExample
 from studio.errors import AugmentError, StudioError, UnknownJob
@@ -192,6 +192,15 @@ class AugmentJobs:
             return status.model_copy(update={"state": "interrupted", "reason": Reason(key="augment.interrupted")})
         return status
 
+    def preview_ledger(self) -> Ledger:
+        """Where replies to a preview are kept, so that the job after it does not pay for them again."""
+        folder = self._folder / PREVIEWS
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise AugmentError("augment.error_disk", problem=error.strerror) from error
+        return self._ledger(folder)
+
     def cancel(self, job_id: str) -> AugmentStatus:
         """Ask a job to stop; requests under way end first, and what was made is kept."""
         status = self.status(job_id)
@@ -254,12 +263,16 @@ class AugmentJobs:
         made = [example for example in work.made if example.fact_id in known]
         work.change(added=self._datasets.add_examples(work.job.dataset, made) if made else 0)
 
+    def _ledger(self, folder: Path) -> Ledger:
+        """The ledger of one folder, which also knows what all jobs and previews have paid for."""
+        folders = [self._folder / PREVIEWS, *self._jobs().values()]
+        return Ledger(folder / FILE, [paid / FILE for paid in folders])
+
     def _by_endpoint(self, work: _Work) -> None:
         options = work.job.options
         if options is None:
             raise AugmentError("augment.error_option", name="base_url", problem="missing")
-        ledgers = [folder / FILE for folder in self._jobs().values()]
-        desk = _Desk(work, options, Endpoint(options, work.cancelled), Ledger(work.folder / FILE, ledgers))
+        desk = _Desk(work, options, Endpoint(options, work.cancelled), self._ledger(work.folder))
         with ThreadPoolExecutor(options.concurrency, thread_name_prefix="augment request") as pool:
             asked = {pool.submit(desk.ask, fact): fact for fact in work.facts}
             try:
@@ -296,22 +309,12 @@ class _Desk:
         self._ambiguous = rules.ambiguous_values(work.facts)
 
     def plan_of(self, fact: Fact) -> Plan:
-        """The job's plan, without reversed questions where their answer would not be the fact's alone."""
-        try:
-            shared = rules.read(fact).key in self._ambiguous
-        except rules.NeedsModel:
-            shared = False
-        return self._work.job.plan.model_copy(update={"reverse": 0}) if shared else self._work.job.plan
+        """The job's plan as it can be asked of this fact."""
+        return rules.plan_for(fact, self._work.job.plan, self._ambiguous)
 
     def ask(self, fact: Fact) -> tuple[Reply, int | None]:
         """The reply for a fact and its tokens; None tokens for one that was paid for before."""
-        plan = self.plan_of(fact)
-        key = key_of(fact, plan, self._options)
-        if known := self._ledger.find(key):
-            return known, None
-        wording = self._endpoint.ask(fact, plan)
-        self._ledger.append(entry_of(key, fact, wording, self._options.model))
-        return wording.reply, wording.tokens
+        return paid_once(self._ledger, self._endpoint, fact, self.plan_of(fact))
 
     def receive(self, fact: Fact, result: Callable[[], tuple[Reply, int | None]]) -> None:
         """Count one reply, or why there is none."""

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from studio.augmentation.endpoint import PROMPT_VERSION, EndpointOptions, Reply, Wording, parse
+from studio.augmentation.endpoint import PROMPT_VERSION, Endpoint, EndpointOptions, Reply, parse
 from studio.augmentation.plan import Plan
 from studio.datasets.model import Fact
 from training.contract import Frozen
 
 FILE = "ledger.jsonl"
+PREVIEWS = "previews"  # a folder beside those of the jobs, without a plan
 
 
 class Entry(Frozen):
@@ -57,16 +58,24 @@ class Ledger:
             os.fsync(file.fileno())
 
 
-def entry_of(key: str, fact: Fact, wording: Wording, model: str) -> Entry:
-    """The line that records a wording."""
-    return Entry(
-        key=key,
-        fact_id=fact.id,
-        model=model,
-        prompt_version=PROMPT_VERSION,
-        content=wording.content,
-        tokens=wording.tokens,
+def paid_once(ledger: Ledger, endpoint: Endpoint, fact: Fact, plan: Plan) -> tuple[Reply, int | None]:
+    """The reply for a fact and its tokens; None tokens where it was paid for before."""
+    options = endpoint.options
+    key = key_of(fact, plan, options)
+    if known := ledger.find(key):
+        return known, None
+    wording = endpoint.ask(fact, plan)
+    ledger.append(
+        Entry(
+            key=key,
+            fact_id=fact.id,
+            model=options.model,
+            prompt_version=PROMPT_VERSION,
+            content=wording.content,
+            tokens=wording.tokens,
+        )
     )
+    return wording.reply, wording.tokens
 
 
 def _entries(path: Path) -> Iterable[Entry]:

@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue
 
 from studio.augmentation import rules
 from studio.augmentation.endpoint import Endpoint, FactFailed, examples, read_options
+from studio.augmentation.ledger import Ledger, paid_once
 from studio.augmentation.plan import Plan
 from studio.datasets import Fact, MadeExample
 from studio.i18n import text
@@ -39,18 +40,23 @@ def by_rules(facts: Sequence[Fact], plan: Plan, *, number: int = 3) -> list[Prev
 
 
 def by_endpoint(
-    facts: Sequence[Fact], plan: Plan, options: dict[str, JsonValue] | None, *, number: int = 3
+    facts: Sequence[Fact], plan: Plan, options: dict[str, JsonValue] | None, ledger: Ledger, *, number: int = 3
 ) -> list[Previewed]:
-    """The first facts as a model words them: one paid request each. Raises AugmentError where it cannot be asked."""
+    """The first facts as a model words them: one paid request each, kept in the ledger for the job that follows.
+
+    Raises AugmentError where it cannot be asked.
+    """
     settings = read_options(options)
     endpoint = Endpoint(settings, threading.Event())
+    ambiguous = rules.ambiguous_values(facts)
     found = []
     for fact in facts[:number]:
         try:
-            reply = endpoint.ask(fact, plan).reply
+            asked = rules.plan_for(fact, plan, ambiguous)
+            reply, _ = paid_once(ledger, endpoint, fact, asked)
         except FactFailed as error:
             values = {name: str(value) for name, value in error.values.items()}
             found.append(Previewed(fact=fact, reason=error.key, reason_values=values))
         else:
-            found.append(Previewed(fact=fact, made=tuple(examples(fact, plan, reply, settings.model))))
+            found.append(Previewed(fact=fact, made=tuple(examples(fact, asked, reply, settings.model))))
     return found

@@ -98,6 +98,15 @@ def questions(fact: Fact) -> set[str]:
     return {*_forward(fact, reading), *_reverse(reading)}
 
 
+def plan_for(fact: Fact, plan: Plan, ambiguous: frozenset[ReverseKey]) -> Plan:
+    """The plan without reversed questions where their answer would not be the fact's alone."""
+    try:
+        shared = read(fact).key in ambiguous
+    except NeedsModel:
+        shared = False
+    return plan.model_copy(update={"reverse": 0}) if shared else plan
+
+
 def ambiguous_values(facts: Iterable[Fact]) -> frozenset[ReverseKey]:
     """Relations and values that several subjects share: asked in reverse, they would have several answers."""
     subjects: dict[ReverseKey, set[str]] = {}
