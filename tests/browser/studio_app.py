@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Request, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 START_WAIT_S = 120
+# A bound for a machine that does other work as well, not a measure of the page.
+expect.set_options(timeout=60_000)
 
 
 @contextmanager
@@ -72,7 +74,7 @@ class Received:
         self._finished: list[Request] = []
         self.addresses: set[str] = set()
         page.on("request", lambda request: self.addresses.add(request.url))
-        page.on("requestfinished", self._finished.append)
+        page.on("requestfinished", lambda request: self._finished.append(request))
         page.on("websocket", lambda socket: self.addresses.add(socket.url))
 
     def text(self) -> str:

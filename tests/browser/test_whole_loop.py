@@ -60,6 +60,10 @@ def step_of(page: Page) -> int:
     return int(found[1].replace(",", "")) if found else 0
 
 
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
 def wait_until(done: Any, timeout_s: float) -> None:
     limit = time.monotonic() + timeout_s
     while not done():
@@ -100,14 +104,14 @@ def test_every_fact_becomes_thirty_two_examples(page: Page) -> None:
 
 
 def test_the_loss_falls_live_and_a_reload_finds_the_run(page: Page) -> None:
-    page.locator("#tabs button[role=tab]").nth(1).click()
+    open_tab(page, "学習")
     page.locator("#run-start").click()
     wait_until(lambda: step_of(page) > 0, 300)
     first = step_of(page)
     wait_until(lambda: step_of(page) > first, 60)
     expect(page.locator("#run-chart svg")).to_be_visible()
     page.reload()
-    page.locator("#tabs button[role=tab]").nth(1).click()
+    open_tab(page, "学習")
     wait_until(lambda: step_of(page) > first, 60)
     page.screenshot(path=SCREENSHOTS / "training_ja.png")
 
@@ -129,7 +133,7 @@ def answers(page: Page, question: str) -> tuple[str, str]:
 def test_the_tuned_side_knows_and_no_reasoning_reaches_the_browser(
     address: str, page: Page, received: Received
 ) -> None:
-    page.locator("#tabs button[role=tab]").nth(2).click()
+    open_tab(page, "アリーナ")
     facts = [fact for place, fact in enumerate(FACTS) if place % 9 < 5][:ASKED]
     assert len(facts) == ASKED
     said = [(fact, *answers(page, fact["question"])) for fact in facts]
