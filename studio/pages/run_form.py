@@ -79,8 +79,8 @@ def differences_line(values: Mapping[str, Any], locale: str) -> str:
     found = differences(values)
     if not found:
         return words(text("training_page.as_preset", locale), "oboe-muted", "p")
-    marks = ", ".join(f"#run-{name.replace('_', '-')}" for name in found)
-    style = element("style", f"{marks} {{ box-shadow: -10px 0 0 -7px var(--oboe-accent); }}")
+    marks = ", ".join(f"#run-{name.replace('_', '-')} [data-testid=block-info]" for name in found)
+    style = element("style", f"{marks} {{ color: var(--oboe-accent) !important; }}")
     back = text("training_page.put_back", locale)
     items = "".join(
         element(
