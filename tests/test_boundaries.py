@@ -67,10 +67,8 @@ def test_only_the_store_opens_sqlite() -> None:
 
 
 def test_the_top_level_is_exactly_as_designed() -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    )
-    assert {name.split("/")[0] for name in listed if name and not name.startswith(".")} == TOP_LEVEL
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {name.split("/")[0] for name in listed.stdout.split("\0") if name and not name.startswith(".")} == TOP_LEVEL
 
 
 def test_a_child_process_finds_our_studio_although_unsloth_installs_one_of_its_own(tmp_path: Path) -> None:

@@ -265,3 +265,11 @@ def test_every_sentence_of_the_datasets_is_there_in_both_languages() -> None:
         used |= {word for word in words if word.startswith("dataset.") and "{" not in word and "jsonl" not in word}
     assert ours["ja"] == ours["en"]
     assert used <= ours["en"]
+
+
+def test_an_undo_never_takes_back_the_demo_that_nobody_imported(datasets, tmp_path):
+    (tmp_path / "dataset.jsonl").write_text('{"question": "問い？", "answer": "答え"}\n', "utf-8")
+    datasets.install_demo(tmp_path)
+    with pytest.raises(DatasetError):
+        datasets.undo("demo")
+    assert datasets.counts("demo").facts == 1

@@ -43,10 +43,8 @@ class Datasets:
         """Remove a dataset with all it holds; this is not undoable."""
         with self.store.write() as db:
             dataset_id = _require(db, name)
-            db.execute(
-                "DELETE FROM edit_change WHERE edit_id IN (SELECT id FROM edit WHERE dataset_id = ?)", (dataset_id,)
-            )
-            for table in ("edit", "example", "fact"):
+            _forget_edits(db, dataset_id)
+            for table in ("example", "fact"):
                 db.execute(f"DELETE FROM {table} WHERE dataset_id = ?", (dataset_id,))
             db.execute("DELETE FROM dataset WHERE id = ?", (dataset_id,))
 
@@ -170,10 +168,18 @@ class Datasets:
         installed = self.store.read().execute("SELECT 1 FROM setting WHERE key = 'demo_installed'").fetchone()
         if installed or not path.exists():
             return
-        if DEMO not in self.names():
+        is_new = DEMO not in self.names()
+        if is_new:
             self.import_file(DEMO, path)
         with self.store.write() as db:
+            if is_new:  # nobody did this, so nobody's undo may take it back
+                _forget_edits(db, _require(db, DEMO))
             db.execute("INSERT OR REPLACE INTO setting (key, value) VALUES ('demo_installed', ?)", (now().isoformat(),))
+
+
+def _forget_edits(db: sqlite3.Connection, dataset_id: int) -> None:
+    db.execute("DELETE FROM edit_change WHERE edit_id IN (SELECT id FROM edit WHERE dataset_id = ?)", (dataset_id,))
+    db.execute("DELETE FROM edit WHERE dataset_id = ?", (dataset_id,))
 
 
 def _valid_name(name: str) -> str:
