@@ -79,6 +79,7 @@ def child_environment(data_dir: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONFAULTHANDLER": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "20000"),  # see training/worker.py
         "UNSLOTH_DISABLE_STATISTICS": "1",
         "UNSLOTH_COMPILE_LOCATION": str(caches / "unsloth"),
         "TRITON_CACHE_DIR": str(caches / "triton"),
