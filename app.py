@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent
 DEFAULT_PORT = 7860
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+NO_PROXY = ("NO_PROXY", "no_proxy")
 Accounts = list[tuple[str, str]]
 
 
@@ -105,8 +106,9 @@ def prepare_environment() -> None:
     """Keep Gradio at home: no analytics, no update check, and no proxy between this machine and itself."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    for name in ("NO_PROXY", "no_proxy"):
-        kept = [host for host in os.environ.get(name, "").split(",") if host]
+    # Programs read one spelling or the other, and the lower case wins: both get all hosts of both.
+    kept = [host for name in NO_PROXY for host in os.environ.get(name, "").split(",") if host]
+    for name in NO_PROXY:
         os.environ[name] = ",".join(dict.fromkeys([*kept, *LOOPBACK]))
 
 
@@ -115,7 +117,8 @@ def print_checks(data_dir: Path, port: int) -> int:
     from studio.environment import checks
     from studio.i18n import locale_of
 
-    language = locale_of(os.environ.get("LC_ALL") or os.environ.get("LANG", "").partition(".")[0].replace("_", "-"))
+    named = os.environ.get("LC_ALL") or os.environ.get("LANG", "")
+    language = locale_of(named.partition(".")[0].replace("_", "-"))
     found = checks(data_dir, port)
     for check in found:
         sys.stdout.write(f"[{check.state:^7}] {check.text(language)}\n")
@@ -133,9 +136,16 @@ def main() -> int:
     require_safe_host(flags.host, users)
     require_free_port(flags.host, flags.port)
     prepare_environment()
+    # Uploads and files to download stay in the data folder; Gradio reads this when it is imported.
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(flags.data_dir.resolve() / "uploads"))
+    from studio.errors import StudioError
     from studio.pages.page import launch
 
-    launch(create_app(flags.data_dir), flags.data_dir, host=flags.host, port=flags.port, auth=users or None)
+    try:
+        page = create_app(flags.data_dir)
+    except (StudioError, OSError) as error:
+        raise SystemExit(f"The data folder {flags.data_dir} cannot be used: {error}") from None
+    launch(page, flags.data_dir, host=flags.host, port=flags.port, auth=users or None)
     return 0
 
 

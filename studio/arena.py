@@ -1,5 +1,6 @@
 """Asks a base model and a fine-tuned run the same question at once; it must not know how answers are shown."""
 
+import logging
 import queue
 import threading
 import time
@@ -13,8 +14,11 @@ from studio.runs.presets import presets
 from studio.runs.registry import Runs, RunSummary
 from studio.runs.server import ModelServer
 
+log = logging.getLogger(__name__)
+
 BASE = "base"
 LONGEST_QUESTION = 4000
+STOP_POLL_S = 0.2
 FRAME_S = 0.06  # a reader sees no difference above some 15 pictures a second
 
 
@@ -75,11 +79,6 @@ class Arena:
             raise ArenaError("arena.error_two_bases", bases=", ".join(sorted(bases)))
         return bases.pop() if bases else str(presets()["demo"].config["base_model"])
 
-    def endpoint(self, base_model: str) -> Endpoint:
-        """The running model server of a base, started where it is not."""
-        handle = self.server.ensure(base_model)
-        return Endpoint(handle.base_url, handle.token)
-
     def ask(
         self,
         question: str,
@@ -96,6 +95,8 @@ class Arena:
         """
         question = checked(question)
         base_model = self.base_model(models, base_model)
+        if reader:
+            self.stop(reader)  # a second question of the same reader would write into the same columns
         stop = self._asking[reader] = threading.Event()
         updates: queue.Queue[Update] = queue.Queue()
         asked = _Asked(question, tuple(models), options or Options(), stop, updates)
@@ -117,6 +118,10 @@ class Arena:
             handle = self.server.ensure(base_model, asked.updates.put)
         except StudioError as error:
             asked.updates.put(error)
+            return
+        except Exception:  # a reader waits for this thread's word, whatever happens in it
+            log.exception("the model server could not be asked for")
+            asked.updates.put(ArenaError("arena.error_unexpected"))
             return
         endpoint = Endpoint(handle.base_url, handle.token)
         for place, model in enumerate(asked.models):
@@ -159,6 +164,9 @@ def _answer(asked: _Asked, endpoint: Endpoint, place: int, model: str) -> None:
                 break
     except StudioError as error:
         side = replace(side, error=error)
+    except Exception:  # a reader waits for this thread's word, whatever happens in it
+        log.exception("the answer of %s broke off", model)
+        side = replace(side, error=ArenaError("arena.error_unexpected"))
     finally:
         chunks.close()  # type: ignore[attr-defined]  # a generator; closing it cancels on the server
     asked.updates.put((place, side if side.over else replace(side, stopped=True)))
@@ -168,15 +176,22 @@ def _scenes(asked: _Asked) -> Iterator[Scene]:
     scene = Scene("starting", tuple(Side(model) for model in asked.models))
     yield scene
     while not scene.over:
-        scene = _advanced(scene, asked.updates.get(), asked)
+        try:
+            scene = _advanced(scene, asked.updates.get(timeout=STOP_POLL_S))
+        except queue.Empty:
+            if not asked.stop.is_set():
+                continue
+            # The server may load for minutes yet; whoever pressed stop does not wait for it.
+            sides = tuple(side if side.over else replace(side, stopped=True) for side in scene.sides)
+            scene = Scene("ready", sides)
         # What has gathered meanwhile goes into the same picture.
         time.sleep(FRAME_S)
         while not scene.over and not asked.updates.empty():
-            scene = _advanced(scene, asked.updates.get(), asked)
+            scene = _advanced(scene, asked.updates.get())
         yield scene
 
 
-def _advanced(scene: Scene, update: Update, asked: _Asked) -> Scene:
+def _advanced(scene: Scene, update: Update) -> Scene:
     if isinstance(update, StudioError):
         raise update
     if isinstance(update, str):

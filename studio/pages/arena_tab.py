@@ -80,7 +80,9 @@ def _wire(handlers: "_Handlers", shell: Shell, tab: gr.Tab) -> None:
     filled.then(handlers.on_ask, **asking, **PRIVATE)
     arena.stop.click(handlers.on_stop, **QUIET)
     blank = [arena.base, arena.tuned, arena.expected]
-    gr.on([tab.select, shell.runs_changed.change], handlers.on_runs, arena.run, [arena.run, *blank], **QUIET)
+    newest = gr.State("")  # the newest run that this page has offered
+    looked = [tab.select, shell.runs_changed.change]
+    gr.on(looked, handlers.on_runs, [arena.run, newest], [arena.run, newest, *blank], **QUIET)
     arena.run.input(handlers.on_run, arena.run, blank, **QUIET)
     shell.changed.change(handlers.on_dataset, shell.dataset, arena.examples, **QUIET)
 
@@ -131,15 +133,16 @@ class _Handlers:
         facts = self.studio.datasets.facts(dataset) if dataset else []
         return question_chips([fact.question for fact in spread(facts)], locale(request))
 
-    def on_runs(self, run_id: str | None, request: gr.Request) -> tuple[Any, ...]:
-        """The runs that can be asked; the newest where none is chosen yet. Answers on the page stay."""
+    def on_runs(self, run_id: str | None, newest: str, request: gr.Request) -> tuple[Any, ...]:
+        """The runs that can be asked. One that has just ended is chosen; otherwise choice and answers stay."""
         tuned = self.studio.arena.tuned()
         known = [run.run_id for run in tuned]
-        if run_id in known:
-            return gr.Dropdown(choices=[(_named(run), run.run_id) for run in tuned]), gr.skip(), gr.skip(), gr.skip()
-        chosen = known[0] if known else None
-        choices = gr.Dropdown(choices=[(_named(run), run.run_id) for run in tuned], value=chosen)
-        return choices, *self.on_run(chosen, request)
+        choices = [(_named(run), run.run_id) for run in tuned]
+        latest = known[0] if known else ""
+        if run_id in known and latest == newest:
+            return gr.Dropdown(choices=choices), newest, gr.skip(), gr.skip(), gr.skip()
+        chosen = latest or None
+        return gr.Dropdown(choices=choices, value=chosen), latest, *self.on_run(chosen, request)
 
     def on_run(self, run_id: str | None, request: gr.Request) -> tuple[str, str, str]:
         """Two columns without answers, and why there can be none yet."""

@@ -125,7 +125,9 @@ def answers(page: Page, question: str) -> tuple[str, str]:
     page.locator("#question textarea, #question input").fill(question)
     page.locator("#ask").click()
     expect(page.locator("#ask-stop")).to_be_visible()
-    expect(page.locator("#ask")).to_be_visible(timeout=180_000)
+    expect(page.locator("#ask")).to_be_enabled(timeout=180_000)
+    for side in ("base", "tuned"):
+        expect(page.locator(f"#answer-{side} footer .oboe-chip")).to_be_visible()
     left, right = page.locator("#answer-base .oboe-answer"), page.locator("#answer-tuned .oboe-answer")
     return left.inner_text(), right.inner_text()
 
@@ -134,6 +136,7 @@ def test_the_tuned_side_knows_and_no_reasoning_reaches_the_browser(
     address: str, page: Page, received: Received
 ) -> None:
     open_tab(page, "アリーナ")
+    expect(page.locator("#arena-run input")).to_have_value(re.compile("demo-1"))
     facts = [fact for place, fact in enumerate(FACTS) if place % 9 < 5][:ASKED]
     assert len(facts) == ASKED
     said = [(fact, *answers(page, fact["question"])) for fact in facts]
