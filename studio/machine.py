@@ -99,9 +99,16 @@ def gather(data_dir: Path, port: int | None = None) -> Facts:
     )
 
 
-@lru_cache(maxsize=1)
 def probe(data_dir: Path) -> Probe:
-    """What torch, bitsandbytes and unsloth can do here, asked once per UI process."""
+    """What torch, bitsandbytes and unsloth can do here, asked once per UI process; a failed look is taken again."""
+    found = _probed(data_dir)
+    if found.error:
+        _probed.cache_clear()
+    return found
+
+
+@lru_cache(maxsize=1)
+def _probed(data_dir: Path) -> Probe:
     command = [sys.executable, "-m", "training.probe"]
     return read_probe(command, child_environment(data_dir), PROBE_TIMEOUT_S)
 

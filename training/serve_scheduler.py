@@ -73,13 +73,17 @@ class Scheduler:
             if item is None:
                 return
             self.busy = True
-            if isinstance(item, Job):
-                self._answer(self._batch(item))
-            else:
-                item()
-            self._on_change()
-            self.busy = False
-            self.last_active = time.monotonic()
+            try:
+                if isinstance(item, Job):
+                    self._answer(self._batch(item))
+                else:
+                    item()
+                self._on_change()
+            except Exception as error:  # the only thread that answers must outlive a full disk, say
+                self._report(error)
+            finally:
+                self.busy = False
+                self.last_active = time.monotonic()
 
     def _batch(self, first: Job) -> list[Job]:
         """The first question and those waiting ones that can be answered with it; the others keep their order."""

@@ -164,7 +164,9 @@ class _Augment:
         dataset, generator = _named(values[self.dataset]), values[self.form.generator]
         plan, options = self.form.plan(values), self.form.options(values)
         job_id = self.jobs.start(dataset, generator=generator, plan=plan, options=options)
-        return job_id, "", *self._shown(job_id, request)
+        progress, cancel, _ = self._shown(job_id, request)
+        # The first tick looks again, however soon the job ends: it is what tells the other views.
+        return job_id, "", progress, cancel, gr.Timer(active=True)
 
     @shows_errors
     def on_find(self, dataset: str | None, request: gr.Request) -> tuple[Any, ...]:
