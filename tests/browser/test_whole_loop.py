@@ -106,6 +106,8 @@ def test_every_fact_becomes_thirty_two_examples(page: Page) -> None:
 def test_the_loss_falls_live_and_a_reload_finds_the_run(page: Page) -> None:
     open_tab(page, "学習")
     page.locator("#run-start").click()
+    # Until now the panel has shown the sample run.
+    expect(page.locator("#run-panel")).to_contain_text("demo-1", timeout=120_000)
     wait_until(lambda: step_of(page) > 0, 300)
     first = step_of(page)
     wait_until(lambda: step_of(page) > first, 60)
