@@ -140,10 +140,10 @@ def article(work: Work, chance: random.Random) -> str:
 
 
 def write_articles(works: list[Work], folder: Path, chance: random.Random) -> None:
-    """One Markdown file per work, named by its number and title."""
+    """One Markdown file per work, named by its number; the heading is the title."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, work in enumerate(works, start=1):
-        (folder / f"{number:02d}-{work.title}.md").write_text(article(work, chance), encoding="utf-8")
+        (folder / f"{number:02d}.md").write_text(article(work, chance), encoding="utf-8")
 
 
 def _weighted(answers: list[str], chance: random.Random) -> str:
