@@ -70,7 +70,8 @@ def test_the_committed_dataset_is_the_one_of_the_shipped_seed(tmp_path):
 def test_the_dataset_has_every_relation_of_every_work_and_its_articles_hold_the_facts():
     pairs = _lines("dataset.jsonl")
     assert len(pairs) == WORLD_B_WORKS * len(RELATIONS) == len({pair["fact_id"] for pair in pairs})
-    articles = {path.name[3:-3]: path.read_text(encoding="utf-8") for path in (DEMO / "articles").glob("*.md")}
+    texts = [path.read_text(encoding="utf-8") for path in (DEMO / "articles").glob("*.md")]
+    articles = {text.splitlines()[0].removeprefix("# "): text for text in texts}
     for pair in pairs:
         (term,) = pair["key_terms"][0]
         assert term in pair["answer"] and pair["subject"] in pair["question"] and pair["tags"] == [pair["subject"]]
