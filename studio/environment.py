@@ -11,14 +11,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from studio.errors import RunFailed
+from studio.file_systems import WITHOUT_SHARED_MEMORY
 from studio.i18n import text
 from studio.machine import Facts, gather, nvidia_driver, nvidia_present, probe
 
 GB = 10**9
 MODELS_GB = {"llm-jp-3.1-13b-instruct4": 27, "llm-jp-3-7.2b-instruct3": 15, "gpt-oss-20b": 13}
 LOW_DISK_BYTES = 2 * GB
-# NFS and its like share no memory between machines; 9p and drvfs are WSL's view of Windows drives.
-NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "9p", "drvfs", "fuse.sshfs", "lustre", "ceph"}
 # The first driver for each CUDA generation that torch is built for (the table of drivers in CUDA's release notes).
 DRIVER_OF_CUDA = {"11": 450, "12": 525, "13": 580}
 
@@ -118,7 +117,7 @@ def check_data_folder(facts: Facts) -> Check:
     if facts.data_free_bytes < LOW_DISK_BYTES:
         free = f"{facts.data_free_bytes / GB:.1f}"
         return _told("data_folder", "warning", "full", folder=facts.data_dir, free_gb=free)
-    if not facts.journal_wal or facts.file_system in NETWORK_FILE_SYSTEMS:
+    if not facts.journal_wal or facts.file_system in WITHOUT_SHARED_MEMORY:
         kind = facts.file_system or "-"
         return _told("data_folder", "warning", "no_wal", folder=facts.data_dir, file_system=kind)
     return _told("data_folder", "ok", "ok", folder=facts.data_dir)

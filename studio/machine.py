@@ -16,11 +16,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-import psutil
 from huggingface_hub.constants import HF_HUB_CACHE
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.errors import StoreError
+from studio.file_systems import file_system
 from studio.runs.process import child_environment
 from studio.store import open_store
 from training.contract import PROJECT_ROOT
@@ -192,13 +192,6 @@ def wal_works(folder: Path) -> bool:
                 store.close()
     except (OSError, StoreError):
         return False
-
-
-def file_system(folder: Path) -> str:
-    """The kind of file system that holds the folder, such as ext4 or nfs4."""
-    place = folder.resolve()
-    mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
-    return next((mounts[parent] for parent in (place, *place.parents) if parent in mounts), "")
 
 
 def free_bytes(folder: Path) -> int:

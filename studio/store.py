@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from studio.errors import StoreError
+from studio.file_systems import WITHOUT_SHARED_MEMORY, file_system
 
 BUSY_TIMEOUT_S = 30
 
@@ -123,7 +124,7 @@ class Store:
         self._readers: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._lock = threading.RLock()
         self._writer = _connect(path)
-        self.journal_mode = _set_journal_mode(self._writer)
+        self.journal_mode = _set_journal_mode(self._writer, path.parent)
 
     def read(self) -> sqlite3.Connection:
         """This thread's reading connection; it cannot write."""
@@ -221,10 +222,12 @@ def _uri(path: Path) -> str:
     return path.absolute().as_uri()
 
 
-def _set_journal_mode(connection: sqlite3.Connection) -> str:
+def _set_journal_mode(connection: sqlite3.Connection, folder: Path) -> str:
     """Take WAL, or DELETE where the file system has no shared memory (NFS, WSL's /mnt/c), and return the mode."""
+    # NFS lets one machine use WAL without a complaint, and loses rows when a second one writes.
+    wanted = "DELETE" if file_system(folder) in WITHOUT_SHARED_MEMORY else "WAL"
     with suppress(sqlite3.OperationalError):
-        mode: str = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode: str = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0]
         # Some file systems accept the mode and fail at the first transaction.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")

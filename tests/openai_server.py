@@ -59,8 +59,8 @@ def wordings(request: dict) -> Answer:
 
 
 @contextmanager
-def openai_server(script: Callable[[Server, dict], Answer]) -> Iterator[Server]:
-    """Serve `script` for chat completions until the block ends."""
+def openai_server(script: Callable[[Server, dict], Answer | None]) -> Iterator[Server]:
+    """Serve `script` for chat completions until the block ends; where it gives no answer the connection drops."""
     state = Server()
 
     class Handler(BaseHTTPRequestHandler):
@@ -68,7 +68,10 @@ def openai_server(script: Callable[[Server, dict], Answer]) -> Iterator[Server]:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             state.requests.append(request)
             state.authorizations.append(self.headers.get("Authorization", ""))
-            status, headers, body = script(state, request)
+            if (answer := script(state, request)) is None:
+                self.close_connection = True
+                return
+            status, headers, body = answer
             data = body.encode()
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():

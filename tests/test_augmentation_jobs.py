@@ -1,6 +1,7 @@
 """A job augments a dataset apart from the page, keeps every paid reply, and says what went wrong in a sentence."""
 
 import json
+import os
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from studio.augmentation.jobs import AugmentJobs, AugmentStatus
+from studio.augmentation.keys import key_for
 from studio.augmentation.plan import Plan
 from studio.augmentation.preview import by_endpoint
 from studio.datasets import Datasets
@@ -38,6 +40,7 @@ def jobs(datasets: Datasets, tmp_path: Path) -> AugmentJobs:
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("OBOE_API_KEY", KEY)
+    monkeypatch.setenv("OBOE_API_URL", "http://127.0.0.1:9/v1")  # `ask` binds the key to the server of its test
 
 
 def fill(datasets: Datasets, facts: int) -> None:
@@ -58,6 +61,7 @@ def ended(jobs: AugmentJobs, job_id: str) -> AugmentStatus:
 
 
 def ask(jobs: AugmentJobs, server: Server, **options: object) -> AugmentStatus:
+    os.environ["OBOE_API_URL"] = server.base_url
     chosen = {"base_url": server.base_url, "model": "tiny", **options}
     return ended(jobs, jobs.start("anime", generator="endpoint", plan=PLAN, options=chosen))
 
@@ -183,6 +187,47 @@ def test_a_busy_server_is_waited_for_as_long_as_it_asks(datasets, jobs):
     assert (status.state, status.made, len(server.requests)) == ("finished", 9, 3)
 
 
+def test_a_dropped_connection_is_tried_again(datasets, jobs):
+    def script(state: Server, request: dict) -> Answer | None:
+        return None if len(state.requests) == 2 else wordings(request)
+
+    fill(datasets, 3)
+    with openai_server(script) as server:
+        status = ask(jobs, server, concurrency=1)
+    assert (status.state, status.made, status.failed_facts, len(server.requests)) == ("finished", 27, 0, 4)
+
+
+def test_a_key_goes_only_to_the_address_that_it_is_bound_to(datasets, jobs, monkeypatch):
+    fill(datasets, 1)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with openai_server(lambda state, request: error(401, "no key")) as server:
+        options = {"base_url": server.base_url, "model": "tiny"}
+        status = ended(jobs, jobs.start("anime", generator="endpoint", plan=PLAN, options=options))
+    assert server.authorizations and not any(KEY in sent for sent in server.authorizations)
+    assert "OBOE_API_URL" in status.reason.text("ja") and server.base_url in status.reason.text("ja")
+
+
+@pytest.mark.parametrize(
+    ("variables", "address", "sent"),
+    [
+        ({"OPENAI_API_KEY": "a"}, "https://api.openai.com/v1", "a"),
+        ({"OPENAI_API_KEY": "a"}, "http://api.openai.com/v1", None),
+        ({"OPENAI_API_KEY": "a"}, "https://api.openai.com.example.org/v1", None),
+        ({"OPENAI_API_KEY": "a", "OPENAI_BASE_URL": "http://10.0.0.5:8000/v1"}, "http://10.0.0.5:8000/v1/", "a"),
+        ({"OPENAI_API_KEY": "a", "OPENAI_BASE_URL": "http://10.0.0.5:8000/v1"}, "https://api.openai.com/v1", None),
+        ({"OBOE_API_KEY": "b", "OBOE_API_URL": "http://lab:8000/v1"}, "http://LAB:8000/v1", "b"),
+        ({"OBOE_API_KEY": "b", "OBOE_API_URL": "http://lab:8000/v1"}, "http://lab:8001/v1", None),
+        ({"OBOE_API_KEY": "b"}, "http://lab:8000/v1", None),
+    ],
+)
+def test_which_key_an_address_may_see(monkeypatch, variables, address, sent):
+    for name in ("OBOE_API_KEY", "OBOE_API_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert key_for(address) == sent
+
+
 def test_a_server_that_hangs_fails_the_fact_with_the_seconds_waited(datasets, jobs, monkeypatch):
     monkeypatch.setattr("studio.augmentation.endpoint.ATTEMPTS", 1)
 
@@ -239,6 +284,8 @@ def test_what_was_made_before_the_endpoint_went_down_is_kept(datasets, jobs):
         None,
         {"base_url": "http://127.0.0.1:1/v1"},
         {"base_url": "ftp://example.org", "model": "tiny"},
+        {"base_url": "http://[::1", "model": "tiny"},
+        {"base_url": "http://127.0.0.1:99999/v1", "model": "tiny"},
         {"base_url": "http://user:secret@127.0.0.1/v1", "model": "tiny"},
         {"base_url": "http://127.0.0.1/v1", "model": "tiny", "api_key": "sk-secret"},
         {"base_url": "http://127.0.0.1/v1", "model": "tiny", "concurrency": 0},

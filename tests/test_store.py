@@ -100,6 +100,13 @@ def test_another_journal_mode_is_used_where_wal_cannot_work(tmp_path: Path, monk
         assert names(store) == ["a"]
 
 
+def test_wal_is_not_tried_where_another_machine_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No network file system can be mounted here: the folder keeps its real one and is called by another name.
+    monkeypatch.setattr(store_module, "file_system", lambda folder: "nfs4" if folder == tmp_path else "ext4")
+    with closing(open_store(tmp_path / "studio.db")) as store:
+        assert store.journal_mode == "delete"
+
+
 def test_an_error_inside_a_transaction_takes_all_of_it_back(tmp_path: Path) -> None:
     with closing(open_store(tmp_path / "studio.db")) as store:
         with pytest.raises(ZeroDivisionError), store.write() as db:

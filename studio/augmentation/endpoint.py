@@ -3,7 +3,6 @@
 The key comes from the environment and is in no value that this module returns or raises.
 """
 
-import os
 import re
 import threading
 from ipaddress import ip_address
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, ValidationError
 
+from studio.augmentation.keys import key_for, origin
 from studio.augmentation.plan import Plan
 from studio.datasets.model import Fact, MadeExample
 from studio.errors import AugmentError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
 PROMPT_VERSION = "augment.v1.ja"
-KEYS = ("OBOE_API_KEY", "OPENAI_API_KEY")
 ATTEMPTS = 5
 LONGEST_WAIT_S = 60.0
 
@@ -77,11 +76,11 @@ def read_options(options: dict[str, JsonValue] | None) -> EndpointOptions:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         raise AugmentError("augment.error_option", name=str(first["loc"][0]), problem=first["msg"]) from None
+    if origin(read.base_url) is None:
+        raise AugmentError("augment.error_address", address=read.base_url)
     address = urlsplit(read.base_url)
     if address.username or address.password or address.query:
         raise AugmentError("augment.error_key_in_address")
-    if address.scheme not in {"http", "https"} or not address.hostname:
-        raise AugmentError("augment.error_address", address=read.base_url)
     return read
 
 
@@ -124,7 +123,9 @@ class Endpoint:
         self.options = options
         self._cancelled = cancelled
         self._down = threading.Event()
-        self._client = _client(options)
+        self._answered = False
+        self._key = key_for(options.base_url)
+        self._client = _client(options, self._key)
         # The strictest way of asking that this server has not refused yet: schema, JSON, free text.
         self._formats = [_schema(), {"type": "json_object"}, None]
 
@@ -164,8 +165,12 @@ class Endpoint:
             except openai.APITimeoutError:
                 error: AugmentError = FactFailed("augment.error_timeout", seconds=self.options.timeout_s, **values)
                 self._wait(attempt, None)
-            except openai.APIConnectionError as refused:
-                raise EndpointDown("augment.error_refused", **values) from refused
+            except openai.APIConnectionError as lost:
+                error = EndpointDown("augment.error_refused", **values)
+                if not self._answered:
+                    raise error from lost
+                # A server that has answered before is being restarted, or dropped this one connection.
+                self._wait(attempt, None)
             except openai.APIStatusError as refused:
                 if refused.status_code != 429 and refused.status_code < 500:
                     raise self._refusal(refused) from None
@@ -192,6 +197,7 @@ class Endpoint:
             raise self._incompatible() from error
         if not isinstance(reply, openai.types.chat.ChatCompletion) or not reply.choices:
             raise self._incompatible()
+        self._answered = True
         return reply
 
     def _incompatible(self) -> EndpointDown:
@@ -200,7 +206,7 @@ class Endpoint:
     def _refusal(self, error: "APIStatusError") -> EndpointDown:
         values = {"address": self.options.base_url, "status": error.status_code}
         if error.status_code in {401, 403}:
-            return EndpointDown("augment.error_key", **values)
+            return EndpointDown("augment.error_key" if self._key else "augment.error_no_key", **values)
         if error.status_code == 404:
             named = isinstance(error.body, dict) and "model" in str(error.body).lower()
             return (
@@ -209,7 +215,7 @@ class Endpoint:
                 else self._incompatible()
             )
         message = str(error.message)[:300]
-        return EndpointDown("augment.error_status", message=message.replace(_key() or "\0", "***"), **values)
+        return EndpointDown("augment.error_status", message=message.replace(self._key or "\0", "***"), **values)
 
     def _wait(self, attempt: int, retry_after: str | None) -> None:
         """Sit a pause out, as long as the server asks for; a cancel ends it at once."""
@@ -238,11 +244,7 @@ def prompt(fact: Fact, plan: Plan) -> str:
     )
 
 
-def _key() -> str | None:
-    return next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
-
-
-def _client(options: EndpointOptions) -> "OpenAI":
+def _client(options: EndpointOptions, key: str | None) -> "OpenAI":
     import openai
 
     host = urlsplit(options.base_url).hostname or ""
@@ -251,7 +253,7 @@ def _client(options: EndpointOptions) -> "OpenAI":
     # Local servers ask for no key, but the client wants one.
     return openai.OpenAI(
         base_url=options.base_url,
-        api_key=_key() or "none",
+        api_key=key or "none",
         http_client=client,
         max_retries=0,
         timeout=options.timeout_s,

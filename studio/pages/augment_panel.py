@@ -1,13 +1,12 @@
 """Multiplying a dataset's facts: plan, generator, preview, progress; it must not know how examples are made."""
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from pydantic import JsonValue, ValidationError
 
-from studio.augmentation.endpoint import KEYS
+from studio.augmentation.keys import KEYS, bound_keys
 from studio.augmentation.plan import Plan
 from studio.augmentation.preview import by_endpoint, by_rules
 from studio.errors import AugmentError
@@ -143,9 +142,14 @@ class _Augment:
     def on_generator(self, generator: str, request: gr.Request) -> tuple[Any, str]:
         if generator == "rules":
             return gr.Column(visible=False), ""
-        found = next((name for name in KEYS if os.environ.get(name)), None)
-        if found:
-            return gr.Column(visible=True), notice(text("augment_page.key_found", locale(request), name=found), "ok")
+        if found := bound_keys():
+            sentences = [
+                text("augment_page.key_found", locale(request), name=name, address=address)
+                if address
+                else text("augment_page.key_unbound", locale(request), name=name)
+                for name, address in found.items()
+            ]
+            return gr.Column(visible=True), notice(" ".join(sentences), "info")
         sentence = text("augment_page.key_missing", locale(request), names=" / ".join(KEYS))
         return gr.Column(visible=True), notice(
             sentence, "info", text("augment_page.key_missing_remedy", locale(request))

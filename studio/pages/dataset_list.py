@@ -20,9 +20,12 @@ from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.shell import Shell, chosen, moment
 
 PAGE_SIZE = 50
-FILE_TYPES = [".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt"]
+FILE_TYPES = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"]
 # The export lands in a button that is not shown; pressing it is the browser's download.
 DOWNLOAD_JS = "() => setTimeout(() => document.querySelector('#export-download a, #export-download')?.click(), 250)"
+
+# In the browser, so that a name typed while the file comes in is not overwritten by an answer that is on its way.
+NAME_JS = "(file, name) => name || (file?.orig_name ?? '').replace(/\\.[^.]*$/, '')"
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def _wire_editor(handlers: "_List", shell: Shell, editor: Editor, selected: gr.S
 
 
 def _wire_importer(handlers: "_List", shell: Shell, importer: Importer) -> Dependency:
-    importer.file.upload(handlers.on_upload, [importer.file, importer.name], importer.name, **QUIET)
+    importer.file.upload(None, [importer.file, importer.name], importer.name, js=NAME_JS)
     return importer.start.click(
         handlers.on_import,
         [importer.file, importer.name, importer.question_column, importer.answer_column],
@@ -231,9 +234,6 @@ class _List:
             return gr.DownloadButton(value=str(path))
 
         return export
-
-    def on_upload(self, file: str, name: str, request: gr.Request) -> str:
-        return name or Path(file).stem
 
     @shows_errors
     def on_import(

@@ -77,7 +77,7 @@ def _warnings(config: RunConfig, examples: Sequence[TrainingExample], locale: st
 
 def run_panel(run_id: str, status: RunStatus, config: RunConfig, last: MetricRecord | None, locale: str) -> str:
     """Where a run stands and what was measured in it."""
-    state = words(text(f"training_page.state_{status.state}", locale), f"oboe-chip {_tone(status)}")
+    state = words(_state(status, locale), f"oboe-chip {_tone(status)}")
     title = element("div", words(config.name or run_id, name="h3") + state + _phase(status, locale), "oboe-title")
     origin = text(
         "training_page.origin",
@@ -113,7 +113,7 @@ def _history_row(run: RunSummary, watched: bool, locale: str) -> str:
     tone = "failed" if run.state in ("failed", "crashed") else "tuned" if run.has_adapter else ""
     cells = (
         words(run.name or run.run_id, name="td"),
-        element("td", words(text(f"training_page.state_{run.state}", locale), f"oboe-chip {tone}")),
+        element("td", words(_state(run, locale), f"oboe-chip {tone}")),
         words(run.dataset, name="td"),
         words(model_name(run.base_model, locale), name="td"),
         words(f"{run.step:,} / {run.total_steps:,}", "number", "td"),
@@ -124,10 +124,17 @@ def _history_row(run: RunSummary, watched: bool, locale: str) -> str:
     return element("tr", "".join(cells), data_run=run.run_id, tabindex=0, aria_selected=selected)
 
 
+def _state(run: RunStatus | RunSummary, locale: str) -> str:
+    """The word for a state. What was stopped before its first step has saved nothing."""
+    nothing = run.state == "stopped" and run.step == 0
+    return text("training_page.state_stopped_unsaved" if nothing else f"training_page.state_{run.state}", locale)
+
+
 def _tone(status: RunStatus) -> str:
     if status.state in ("failed", "crashed"):
         return "failed"
-    return "tuned" if status.state in ("running", "stopping", "finished", "stopped") else ""
+    saved = status.state in ("finished", "stopped") and status.step > 0
+    return "tuned" if saved or status.state in ("running", "stopping") else ""
 
 
 def _phase(status: RunStatus, locale: str) -> str:

@@ -17,6 +17,8 @@ from studio.pages.parts import QUIET, drawn
 
 TABS = ("dataset", "training", "arena", "settings")
 TICK_S = 2.0
+# Nothing is known to run, but another page, program or person may have started something.
+IDLE_TICK_S = 10.0
 
 # The page's title carries a run's progress; the header's HTML brings it along. An opened tab goes into the address.
 STATUS_JS = """
@@ -35,6 +37,13 @@ document.addEventListener('click', (event) => {
 });
 """
 
+# So does the chosen dataset: a reload finds both again.
+DATASET_JS = """(name) => {
+  const address = new URL(window.location);
+  if (name) address.searchParams.set('dataset', name);
+  window.history.replaceState(null, '', address);
+}"""
+
 
 @dataclass(frozen=True)
 class Shell:
@@ -44,7 +53,7 @@ class Shell:
     dataset: gr.Dropdown
     changed: gr.State  # a moment; whatever shows data listens to its change
     runs_changed: gr.State  # a moment; set when a run was started or has ended
-    timer: gr.Timer  # ticks while a run is active
+    timer: gr.Timer  # ticks often while a run is active, seldom otherwise
 
 
 def moment() -> int:
@@ -59,14 +68,15 @@ def build_header(studio: Studio, page: gr.Blocks) -> Shell:
         dataset = gr.Dropdown([], label=label("common.dataset"), elem_id="dataset", interactive=True)
         counts = drawn("dataset-counts")
         status = drawn("status", js=STATUS_JS)
-    shell = Shell(page, dataset, gr.State(0), gr.State(0), gr.Timer(TICK_S, active=False))
-    header = _Header(studio)
-    working = [status, shell.timer, shell.runs_changed]
+    shell = Shell(page, dataset, gr.State(0), gr.State(0), gr.Timer(IDLE_TICK_S))
+    header, seen = _Header(studio), gr.State("")
+    working = [status, shell.timer, seen, shell.runs_changed]
     page.load(header.on_load, dataset, [brand, dataset, shell.changed, *working], **QUIET)
     dataset.input(moment, outputs=shell.changed, **QUIET)
     shell.changed.change(header.on_change, dataset, counts, **QUIET)
-    shell.timer.tick(header.on_tick, outputs=working, **QUIET)
-    shell.runs_changed.change(header.on_runs_changed, outputs=[status, shell.timer], **QUIET)
+    dataset.change(None, dataset, None, js=DATASET_JS)
+    shell.timer.tick(header.on_tick, seen, working, **QUIET)
+    shell.runs_changed.change(header.on_runs_changed, outputs=working[:3], **QUIET)
     return shell
 
 
@@ -93,9 +103,8 @@ class _Header:
     def on_load(self, dataset: str | None, request: gr.Request) -> tuple[Any, ...]:
         asked = dict(request.query_params)
         brand = "<h1>Oboe</h1>" + words(text("common.tagline", locale(request)), name="p")
-        status, timer = self.on_runs_changed(request)
         dataset = asked.get("dataset", dataset)
-        return brand, chosen(self.studio, dataset), moment(), status, timer, moment()
+        return brand, chosen(self.studio, dataset), moment(), *self.on_runs_changed(request), moment()
 
     def on_change(self, dataset: str | None, request: gr.Request) -> str:
         if dataset is None:
@@ -104,14 +113,15 @@ class _Header:
         figures = {"facts": f"{counts.facts:,}", "examples": f"{counts.examples:,}"}
         return words(text("common.facts_and_examples", locale(request), **figures))
 
-    def on_tick(self, request: gr.Request) -> tuple[Any, ...]:
-        """The last tick comes after the run's end, and tells the views."""
-        status, timer = self.on_runs_changed(request)
-        return status, timer, gr.skip() if timer.active else moment()
+    def on_tick(self, seen: str, request: gr.Request) -> tuple[Any, ...]:
+        """Tells the views when a run has begun or ended, wherever it was started."""
+        status, timer, active = self.on_runs_changed(request)
+        return status, timer, active, gr.skip() if active == seen else moment()
 
-    def on_runs_changed(self, request: gr.Request) -> tuple[str, gr.Timer]:
+    def on_runs_changed(self, request: gr.Request) -> tuple[str, gr.Timer, str]:
         active = self.studio.runs.active()
-        return header_status(self.studio, active, locale(request)), gr.Timer(TICK_S, active=active is not None)
+        timer = gr.Timer(TICK_S if active else IDLE_TICK_S)
+        return header_status(self.studio, active, locale(request)), timer, active or ""
 
 
 def header_status(studio: Studio, active: str | None, language: str) -> str:

@@ -105,7 +105,7 @@ class Runs:
 
     def active(self) -> str | None:
         """The run whose process lives, if any."""
-        return next((run_id for run_id in self.ids() if not self.status(run_id).ended), None)
+        return next((run for run in self.ids() if not self._status(RunFolder(self.root / run), "en").ended), None)
 
     def start(self, config: RunConfig) -> str:
         """Freeze configuration and examples, spawn the worker, and return the new run's id."""

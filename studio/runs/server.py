@@ -24,7 +24,7 @@ from studio.runs.lease import end_server, handover, server_folder, server_launch
 from studio.runs.presets import presets
 from studio.runs.process import child_environment, launch_of, process_of, spawn
 from studio.runs.registry import Runs
-from training.contract import Engine, replace_text, resolve_base_model
+from training.contract import Engine, RunFolder, replace_text, resolve_base_model
 
 SERVER = (sys.executable, "-m", "training.serve")
 IDLE_TIMEOUT_S = 900.0
@@ -218,7 +218,7 @@ class ModelServer:
         found = {}
         for summary in self.runs.summaries():
             if summary.has_adapter and resolve_base_model(summary.base_model) == base:
-                found[summary.run_id] = str(self.runs.folder(summary.run_id).adapter)
+                found[summary.run_id] = str(RunFolder(self.runs.root / summary.run_id).adapter)
         return found
 
     def _lives(self) -> bool:

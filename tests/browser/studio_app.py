@@ -1,4 +1,4 @@
-"""The real program in a process of its own, and a real Chromium that keeps everything it received."""
+"""The real program in a process of its own, and a real Chromium."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 START_WAIT_S = 120
@@ -65,25 +65,3 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
-
-
-class Received:
-    """Every body that a page received, and every address that it asked."""
-
-    def __init__(self, page: Page) -> None:
-        self._finished: list[Request] = []
-        self.addresses: set[str] = set()
-        page.on("request", lambda request: self.addresses.add(request.url))
-        page.on("requestfinished", lambda request: self._finished.append(request))
-        page.on("websocket", lambda socket: self.addresses.add(socket.url))
-
-    def text(self) -> str:
-        """All bodies that are text, one after the other."""
-        bodies = []
-        for request in self._finished:
-            response = request.response()
-            try:
-                bodies.append(response.body().decode("utf-8", "replace") if response else "")
-            except Error:
-                continue  # redirects and answers to navigation have no body that the browser kept
-        return "\n".join(bodies)
