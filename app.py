@@ -5,12 +5,12 @@ Knows flags, addresses and passwords, not what a page shows or how a model is tr
 
 import argparse
 import os
-import socket
 import sys
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from studio.loopback import is_loopback, why_not_listening
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -36,18 +36,10 @@ def parse_flags(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     folder = os.environ.get("STUDIO_DATA_DIR") or ROOT / ".data"
     parser.add_argument("--data-dir", type=Path, default=Path(folder), help="folder of everything Oboe keeps")
     parser.add_argument("--host", default=LOOPBACK[0], help="address to listen on; other than loopback needs --auth")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT)
     parser.add_argument("--auth", type=Path, metavar="FILE", help="file with one user:password a line")
     parser.add_argument("--check", action="store_true", help="say what this machine offers and lacks, and end")
     return parser.parse_args(arguments)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def accounts(file: Path | None, environment: Mapping[str, str]) -> Accounts:
@@ -79,27 +71,24 @@ def require_safe_host(host: str, users: Accounts) -> None:
         )
 
 
-def port_is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError):
-            return False
-    return True
-
-
 def require_free_port(host: str, port: int) -> None:
-    """End with a sentence that names a port that is free."""
-    if port_is_free(host, port):
+    """End with a sentence that says what to do where no server can listen."""
+    if not (why := why_not_listening(host, port)):
         return
-    free = next((other for other in range(DEFAULT_PORT, DEFAULT_PORT + 100) if port_is_free(host, other)), None)
-    advice = (
-        f"Start with --port {free}, or end that program." if free else "End that program, or choose another --host."
-    )
+    if why == "elsewhere":
+        raise SystemExit(f"--host {host} is no address of this machine. Use 127.0.0.1, or 0.0.0.0 for all of them.")
+    if why == "forbidden":
+        raise SystemExit(f"--port {port} is for the system only. Choose a port of 1024 or more.")
+    near = range(DEFAULT_PORT, DEFAULT_PORT + 100)
+    free = next((other for other in near if not why_not_listening(host, other)), None)
+    advice = f"Start with --port {free}, or end that program." if free else "End that program."
     raise SystemExit(f"Port {port} of {host} is taken by another program, perhaps an Oboe that already runs. {advice}")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is no port. Choose a number from 1024 to 65535.")
+    return int(text)
 
 
 def prepare_environment() -> None:
@@ -130,12 +119,12 @@ def print_checks(data_dir: Path, port: int) -> int:
 def main() -> int:
     """Run what the command line asks for."""
     flags = parse_flags()
+    prepare_environment()
     if flags.check:
         return print_checks(flags.data_dir, flags.port)
     users = accounts(flags.auth, os.environ)
     require_safe_host(flags.host, users)
     require_free_port(flags.host, flags.port)
-    prepare_environment()
     # Uploads and files to download stay in the data folder; Gradio reads this when it is imported.
     os.environ.setdefault("GRADIO_TEMP_DIR", str(flags.data_dir.resolve() / "uploads"))
     from studio.errors import StudioError

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from studio.errors import RunFailed
 from studio.file_systems import WITHOUT_SHARED_MEMORY
 from studio.i18n import text
-from studio.machine import Facts, gather, nvidia_driver, nvidia_present, probe
+from studio.machine import Facts, gather, probe
+from training.nvidia import nvidia_driver, nvidia_gpu_present
 
 GB = 10**9
 MODELS_GB = {"llm-jp-3.1-13b-instruct4": 27, "llm-jp-3-7.2b-instruct3": 15, "gpt-oss-20b": 13}
@@ -187,7 +188,7 @@ class Untrainable(RunFailed):
 
 def require_trainable(data_dir: Path) -> None:
     """Raise Untrainable where a run must not start: not on Linux, or a GPU that torch cannot use."""
-    facts = Facts(platform=sys.platform, nvidia=nvidia_present())
+    facts = Facts(platform=sys.platform, nvidia=nvidia_gpu_present())
     if facts.nvidia:
         facts = facts.model_copy(update={"driver": nvidia_driver(), "probe": probe(data_dir)})
     if (platform := check_platform(facts)).state != "ok":

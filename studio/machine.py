@@ -4,9 +4,7 @@ Looks, and judges nothing: what a fact means is studio.environment's.
 """
 
 import os
-import re
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -21,13 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from studio.errors import StoreError
 from studio.file_systems import file_system
+from studio.loopback import why_not_listening
 from studio.runs.process import child_environment
 from studio.store import open_store
 from training.contract import PROJECT_ROOT
+from training.nvidia import nvidia_driver, nvidia_gpu_present
 
 PROBE_TIMEOUT_S = 120.0  # torch from a cold disk; unsloth compiles on its first import
-COMMAND_TIMEOUT_S = 20.0
-WSL_LIBRARIES = "/usr/lib/wsl/lib"
 LOOPBACK = {"127.0.0.1", "localhost"}
 
 
@@ -79,7 +77,7 @@ def gather(data_dir: Path, port: int | None = None) -> Facts:
     cache = Path(HF_HUB_CACHE)
     return Facts(
         platform=sys.platform,
-        nvidia=nvidia_present(),
+        nvidia=nvidia_gpu_present(),
         driver=nvidia_driver(),
         compiler=next(filter(None, map(shutil.which, ("gcc", "cc", "clang"))), ""),
         python_header=(Path(sysconfig.get_path("include")) / "Python.h").is_file(),
@@ -93,7 +91,7 @@ def gather(data_dir: Path, port: int | None = None) -> Facts:
         cache_free_bytes=free_bytes(cache),
         proxies=catching_proxies(os.environ),
         port=port,
-        port_free=port is None or port_is_free(port),
+        port_free=port is None or not why_not_listening("127.0.0.1", port),
         hub_token=bool(os.environ.get("HF_TOKEN")) or (cache.parent / "token").is_file(),
         hub_offline=os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"),
     )
@@ -140,36 +138,6 @@ def _lines(file: IO[bytes]) -> list[str]:
     return file.read().decode("utf-8", "replace").strip().splitlines()
 
 
-def nvidia_present() -> bool:
-    """Whether an NVIDIA GPU is there and not hidden by CUDA_VISIBLE_DEVICES, asked without torch."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
-        return False
-    if any(Path("/dev").glob("nvidia[0-9]*")) or any(Path("/proc/driver/nvidia/gpus").glob("*")):
-        return True
-    return "GPU " in _nvidia_smi("-L")  # WSL has no /dev/nvidia0, but its driver brings nvidia-smi
-
-
-def nvidia_driver() -> str:
-    """The version of the NVIDIA driver, empty where none is loaded."""
-    try:
-        loaded = Path("/proc/driver/nvidia/version").read_text("utf-8")
-    except OSError:
-        loaded = _nvidia_smi("--query-gpu=driver_version", "--format=csv,noheader")
-    found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", loaded)
-    return found[0] if found else ""
-
-
-def _nvidia_smi(*arguments: str) -> str:
-    command = shutil.which("nvidia-smi") or shutil.which("nvidia-smi", path=WSL_LIBRARIES)
-    if command is None:
-        return ""
-    try:
-        told = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return told.stdout if told.returncode == 0 else ""
-
-
 def why_unwritable(folder: Path) -> str:
     """Why no file can be made in the folder; empty when one can."""
     try:
@@ -207,14 +175,3 @@ def catching_proxies(environment: Mapping[str, str]) -> tuple[str, ...]:
         return ()
     names = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
     return tuple(name for name in names if environment.get(name))
-
-
-def port_is_free(port: int) -> bool:
-    """Whether a server could listen on loopback at this port."""
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

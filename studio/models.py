@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from studio.errors import DownloadFailed, UnknownDownload
 from studio.i18n import text
-from studio.machine import nvidia_present
 from studio.runs.freeze import HUB_ID
 from studio.runs.process import child_environment, end, launch_of, process_of, spawn
 from training.contract import DownloadConfig, DownloadStatus, Engine, Launch, replace_text
+from training.nvidia import nvidia_gpu_present
 
 DOWNLOAD = (sys.executable, "-m", "training.download")
 UNDER_WAY = ("starting", "downloading")
@@ -102,7 +102,7 @@ class Downloads:
         folder.mkdir(parents=True, exist_ok=True)
         for left_over in ("stop", "status.json", "launch.json"):
             (folder / left_over).unlink(missing_ok=True)
-        engine: Engine = "unsloth" if nvidia_present() else "transformers"
+        engine: Engine = "unsloth" if nvidia_gpu_present() else "transformers"
         replace_text(folder / "config.json", DownloadConfig(repo=repo, engine=engine).model_dump_json())
         command = (*DOWNLOAD, str(folder))
         child = spawn(command, folder, folder / "download.log", child_environment(self.data_dir))

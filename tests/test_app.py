@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import app
+from studio.loopback import is_loopback
 from training.contract import PROJECT_ROOT
 
 
@@ -22,7 +23,7 @@ def test_another_address_than_loopback_needs_a_password() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "lab-server", ""])
 def test_what_is_not_surely_loopback_counts_as_open(host: str) -> None:
-    assert not app.is_loopback(host)
+    assert not is_loopback(host)
 
 
 def test_accounts_come_from_a_file_or_the_environment(tmp_path: Path) -> None:
@@ -53,6 +54,20 @@ def test_a_taken_port_is_named_with_one_that_is_free() -> None:
         port = other.getsockname()[1]
         with pytest.raises(SystemExit, match=rf"Port {port} .* Start with --port \d+"):
             app.require_free_port("127.0.0.1", port)
+
+
+def test_an_address_of_another_machine_is_named() -> None:
+    with pytest.raises(SystemExit, match=r"--host 203\.0\.113\.7 is no address of this machine"):
+        app.require_free_port("203.0.113.7", 7860)
+    with pytest.raises(SystemExit, match=r"--host no-such-host\.invalid"):
+        app.require_free_port("no-such-host.invalid", 7860)
+
+
+@pytest.mark.parametrize("port", ["70000", "0", "-1", "８０８０x", "port"])
+def test_a_port_that_is_none_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app.parse_flags([f"--port={port}"])
+    assert f"{port} is no port" in capsys.readouterr().err
 
 
 def test_loopback_is_never_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,10 +51,10 @@ def test_training_never_imports_gradio_or_studio(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", python_files("studio"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_studio_knows_two_modules_of_training_and_gradio_only_in_pages(path: Path) -> None:
+def test_studio_knows_three_modules_of_training_and_gradio_only_in_pages(path: Path) -> None:
     imported = imports_of(path)
     of_training = {name for name in imported if name.partition(".")[0] == "training"}
-    assert of_training <= {"training.contract", "training.reasoning"}
+    assert of_training <= {"training.contract", "training.nvidia", "training.reasoning"}
     if "pages" not in path.relative_to(ROOT).parts and path.name != "i18n.py":
         assert not {name for name in imported if name.partition(".")[0] == "gradio"}
 

@@ -7,7 +7,8 @@ import pytest
 from studio import environment, machine
 from studio.environment import CHECKS, Untrainable, check_gpu, checks, require_trainable
 from studio.i18n import sentences
-from studio.machine import Facts, Probe, catching_proxies, gather, port_is_free, probe, read_probe
+from studio.loopback import why_not_listening
+from studio.machine import Facts, Probe, catching_proxies, gather, probe, read_probe
 
 GPU = Probe(
     torch="2.14.1+cu130",
@@ -97,11 +98,11 @@ def test_both_languages_have_the_same_sentences():
     assert keys[0] == keys[1]
 
 
-def test_a_taken_port_is_found(tmp_path):
+def test_a_taken_port_is_found():
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
-        assert not port_is_free(holder.getsockname()[1])
+        assert why_not_listening("127.0.0.1", holder.getsockname()[1]) == "taken"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +167,7 @@ def test_a_probe_that_hangs_dies_or_babbles_is_read_as_far_as_it_came(program, t
 
 
 def test_a_run_is_refused_on_a_machine_whose_gpu_torch_cannot_use(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "nvidia_present", lambda: True)
+    monkeypatch.setattr(environment, "nvidia_gpu_present", lambda: True)
     monkeypatch.setattr(environment, "nvidia_driver", lambda: "535.104.05")
     monkeypatch.setattr(environment, "probe", lambda folder: HIDDEN)
     with pytest.raises(Untrainable) as refused:
@@ -176,12 +177,12 @@ def test_a_run_is_refused_on_a_machine_whose_gpu_torch_cannot_use(tmp_path, monk
 
 def test_a_run_is_refused_politely_elsewhere_than_on_linux(tmp_path, monkeypatch):
     monkeypatch.setattr(environment.sys, "platform", "win32")
-    monkeypatch.setattr(environment, "nvidia_present", lambda: False)
+    monkeypatch.setattr(environment, "nvidia_gpu_present", lambda: False)
     with pytest.raises(Untrainable, match="Linux and WSL2 only"):
         require_trainable(tmp_path)
 
 
 def test_a_gpu_hidden_on_purpose_is_no_gpu(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert not machine.nvidia_present()
+    assert not machine.nvidia_gpu_present()
     assert check_gpu(Facts(nvidia=False, probe=HIDDEN)).state == "warning"

@@ -5,9 +5,6 @@ it loads torch only: unsloth patches transformers, peft and trl and therefore ha
 """
 
 import logging
-import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ import torch
 
 from training.contract import Engine, resolve_base_model
 from training.errors import RunError
+from training.nvidia import nvidia_gpu_present
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -36,23 +34,6 @@ class LoadedBase:
     engine: UsedEngine
     device: str
     four_bit_share: float
-
-
-def nvidia_gpu_present() -> bool:
-    """Whether the machine has an NVIDIA GPU, asked without torch and not hidden by CUDA_VISIBLE_DEVICES."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
-        return False
-    if any(Path("/dev").glob("nvidia[0-9]*")):
-        return True
-    # WSL has no /dev/nvidia0, but its driver brings nvidia-smi.
-    command = shutil.which("nvidia-smi") or shutil.which("nvidia-smi", path="/usr/lib/wsl/lib")
-    if command is None:
-        return False
-    try:
-        listed = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return listed.returncode == 0 and "GPU " in listed.stdout
 
 
 def choose_engine(engine: Engine) -> UsedEngine:

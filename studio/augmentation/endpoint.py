@@ -5,7 +5,6 @@ The key comes from the environment and is in no value that this module returns o
 
 import re
 import threading
-from ipaddress import ip_address
 from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from studio.augmentation.keys import key_for, origin
 from studio.augmentation.plan import Plan
 from studio.datasets.model import Fact, MadeExample
 from studio.errors import AugmentError
+from studio.loopback import is_loopback
 from training.contract import PROJECT_ROOT, AnswerStyle, Frozen
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _client(options: EndpointOptions, key: str | None) -> "OpenAI":
 
     host = urlsplit(options.base_url).hostname or ""
     # A proxy of the environment must not catch a server on this machine.
-    client = openai.DefaultHttpxClient(trust_env=not _loopback(host), timeout=options.timeout_s)
+    client = openai.DefaultHttpxClient(trust_env=not is_loopback(host), timeout=options.timeout_s)
     # Local servers ask for no key, but the client wants one.
     return openai.OpenAI(
         base_url=options.base_url,
@@ -258,13 +258,6 @@ def _client(options: EndpointOptions, key: str | None) -> "OpenAI":
         max_retries=0,
         timeout=options.timeout_s,
     )
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _schema() -> dict[str, object]:
