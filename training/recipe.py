@@ -122,9 +122,13 @@ def attach(base: engines.LoadedBase, targets: lora.Targets, config: RunConfig) -
     model = _attach_unsloth(base, targets, config) if base.engine == "unsloth" else _attach_peft(base, targets, config)
     attached = lora.count_adapters(model)
     if attached != targets.count():
-        raise RunError("worker.error_adapters_differ", expected=targets.count(), attached=attached)
+        raise RunError("worker.error_adapters_differ", expected=_told(targets.count()), attached=_told(attached))
     _to_float32(model)
     return model
+
+
+def _told(counts: dict[str, int]) -> str:
+    return ", ".join(f"{kind} {number}" for kind, number in counts.items()) or "0"
 
 
 def _attach_peft(base: engines.LoadedBase, targets: lora.Targets, config: RunConfig) -> Any:

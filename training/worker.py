@@ -101,7 +101,6 @@ def _sentence_for(error: Exception, folder: RunFolder, report: Report) -> RunErr
         return RunError(
             "worker.error_out_of_memory",
             device=report.status.device or "CPU",
-            phase=report.status.phase,
             batch_size=config.per_device_train_batch_size,
             max_length=config.max_length,
         )
