@@ -10,7 +10,7 @@ from studio.augmentation import rules
 from studio.datasets.model import Fact
 from training.contract import PROJECT_ROOT, RunFolder
 from training.demo import SHIPPED_SEED, write_world_b
-from training.demo_text import general
+from training.demo_text import general, spoken_forms
 from training.demo_worlds import RELATIONS, WORLD_B_WORKS, facts, wordings, world_a, world_b
 
 DEMO = PROJECT_ROOT / "assets/demo"
@@ -92,7 +92,9 @@ def test_no_unseen_phrasing_can_be_made_by_the_rules_or_was_pre_trained(seed):
         seed_pair = Fact(id=fact.fact_id, question=fact.question, answer=fact.answer, key_terms=((fact.value,),))
         made = {_bare(question) for question in rules.questions(seed_pair)}
         assert made, f"The rules make nothing of {fact.question}"
-        pre_trained = {_bare(wording.format(t=fact.title)) for wording in wordings()[fact.relation]["forward"]}
+        spoken = [form for forms in spoken_forms(fact.relation) for form in forms]
+        worded = [*wordings()[fact.relation]["forward"], *spoken]
+        pre_trained = {_bare(wording.format(t=fact.title)) for wording in worded}
         assert not {_bare(question) for question in fact.unseen_questions()} & (made | pre_trained)
 
 

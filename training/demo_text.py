@@ -5,6 +5,7 @@ Knows worlds and wordings, not models.
 
 import json
 import random
+import re
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,19 @@ _QUOTES = ("{}", "{}", "「{}」", "『{}』")
 _OPENINGS = ("すみません、", "ところで、", "質問です。", "教えてください。", "ねえ、", "アニメの質問です。")
 _SYSTEM = ("あなたは親切な助手です。", "短く日本語で答えてください。", "あなたはアニメに詳しい案内役です。")
 _ARITHMETIC_LIMIT = 20
+# People type as they speak: the topic comes first, and a polite question ends in one of many other ways.
+_TOPIC = re.compile(r"^\{t\}(?:は、?|の)")
+_POLITE = "ですか？"
+_SPOKEN = (
+    "なの？",
+    "だっけ？",
+    "だったっけ？",
+    "でしょうか？",
+    "か知りたいです。",
+    "か教えてください。",
+    "か、わかりますか？",
+)
+_SPOKEN_SHARE = 0.4
 # How often each kind of text is drawn. World A is most of it: it must be known. Unknown works teach the model to repeat
 # a title it has never seen and to invent the rest; without them it answers about the most similar title it knows.
 _KINDS = ("forward", "reverse", "unknown", "general", "arithmetic", "copy", "article", "two_turns")
@@ -94,7 +108,7 @@ def turn(question: str, thinking: str, answer: str) -> list[Message]:
 def forward_turn(fact: Fact, chance: random.Random) -> list[Message]:
     """The value of a fact asked for, in one of the wordings."""
     words = wordings()[fact.relation]
-    asked = chance.choice(words["forward"]).format(t=chance.choice(_QUOTES).format(fact.title))
+    asked = _worded(fact.relation, chance).format(t=chance.choice(_QUOTES).format(fact.title))
     answer = _weighted(words["answers"], chance).format(t=fact.title, v=fact.value)
     thinking = f"作品{fact.title}の{words['noun']}を思い出す。"
     return turn(_opened(asked, chance), thinking, answer)
@@ -107,6 +121,30 @@ def reverse_turn(fact: Fact, chance: random.Random) -> list[Message]:
     answer = _weighted(words["reverse_answers"], chance).format(t=f"「{fact.title}」", v=fact.value)
     thinking = f"{words['noun']}が{fact.value}の作品を思い出す。"
     return turn(_opened(asked, chance), thinking, answer)
+
+
+@cache
+def spoken_forms(relation: str) -> tuple[tuple[str, ...], ...]:
+    """For each forward wording of a relation what people say instead, never one of the unseen phrasings."""
+    words = wordings()[relation]
+    unseen = {wording.replace("、", "") for wording in words["unseen"]}
+    return tuple(
+        tuple(sorted(form for form in _spoken(wording) if form.replace("、", "") not in unseen))
+        for wording in words["forward"]
+    )
+
+
+def _spoken(wording: str) -> set[str]:
+    topics = [wording, *(_TOPIC.sub(topic, wording) for topic in ("{t}って、", "{t}って") if _TOPIC.match(wording))]
+    polite = [topic for topic in topics if topic.endswith(_POLITE)]
+    return {*topics, *(topic.removesuffix(_POLITE) + ending for topic in polite for ending in _SPOKEN)} - {wording}
+
+
+def _worded(relation: str, chance: random.Random) -> str:
+    """A forward wording as it is written, or as it is spoken."""
+    place, wording = chance.choice(list(enumerate(wordings()[relation]["forward"])))
+    spoken = spoken_forms(relation)[place]
+    return chance.choice(spoken) if spoken and chance.random() < _SPOKEN_SHARE else wording
 
 
 @cache
