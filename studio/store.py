@@ -97,6 +97,86 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX change_of_edit ON edit_change (edit_id);
     CREATE INDEX change_of_entity ON edit_change (entity_id, entity);
     """,
+    """
+    -- spellings: other ways to write the subject. origin: why the examples of an imported file are one fact, as JSON.
+    ALTER TABLE fact ADD COLUMN spellings TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE fact ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+    -- flags: codes of the gates that a made example failed, a JSON list.
+    ALTER TABLE example ADD COLUMN flags TEXT NOT NULL DEFAULT '[]';
+    -- How a run shall split this dataset where nobody says otherwise; JSON of RunConfig's fields.
+    ALTER TABLE dataset ADD COLUMN splits TEXT NOT NULL DEFAULT '{}';
+    CREATE INDEX example_status ON example (dataset_id, status, fact_id);
+    CREATE INDEX edit_of_author ON edit (dataset_id, author, id) WHERE undone_at IS NULL;
+    -- What a base model answered to a seed question before any training.
+    CREATE TABLE known_fact (
+        fact_id INTEGER NOT NULL REFERENCES fact (id) ON DELETE CASCADE,
+        base_model TEXT NOT NULL,
+        known INTEGER NOT NULL,
+        answer TEXT NOT NULL,
+        asked_at TEXT NOT NULL,
+        PRIMARY KEY (fact_id, base_model)
+    );
+    -- A question that is asked and never trained. fact_id is NULL where it belongs to no fact of the dataset.
+    CREATE TABLE question (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        dataset_id INTEGER NOT NULL REFERENCES dataset (id),
+        question_set TEXT NOT NULL,
+        question TEXT NOT NULL,
+        reference TEXT NOT NULL DEFAULT '',
+        fact_id INTEGER REFERENCES fact (id) ON DELETE SET NULL,
+        kind TEXT NOT NULL,
+        reason TEXT NOT NULL DEFAULT '',
+        confirmed_by TEXT
+    );
+    CREATE INDEX question_of_set ON question (dataset_id, question_set, id);
+    -- Findings of the last run of the checks. Those of one group belong together, two near duplicates for one.
+    CREATE TABLE finding (
+        id INTEGER PRIMARY KEY,
+        dataset_id INTEGER NOT NULL REFERENCES dataset (id),
+        code TEXT NOT NULL,
+        group_id INTEGER NOT NULL,
+        fact_id INTEGER,
+        example_id INTEGER,
+        details TEXT NOT NULL DEFAULT '{}'
+    );
+    CREATE INDEX finding_of_code ON finding (dataset_id, code, group_id);
+    CREATE INDEX finding_of_example ON finding (example_id);
+    -- An article for continued pre-training. excluded says why it is left out, empty where it is in.
+    CREATE TABLE document (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        dataset_id INTEGER NOT NULL REFERENCES dataset (id),
+        title TEXT NOT NULL,
+        path TEXT NOT NULL,
+        text TEXT NOT NULL,
+        original TEXT NOT NULL,
+        characters INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        excluded TEXT NOT NULL DEFAULT '',
+        created_at TEXT NOT NULL
+    );
+    CREATE INDEX document_of_dataset ON document (dataset_id, id);
+    CREATE INDEX document_by_content ON document (dataset_id, sha256);
+    -- A version is a list of images by their hash; what two versions share is stored once.
+    CREATE TABLE version (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        dataset_id INTEGER NOT NULL REFERENCES dataset (id),
+        name TEXT NOT NULL,
+        author TEXT NOT NULL DEFAULT '',
+        made_at TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        facts INTEGER NOT NULL,
+        examples INTEGER NOT NULL,
+        UNIQUE (dataset_id, name)
+    );
+    CREATE TABLE image (sha256 BLOB PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE version_entry (
+        version_id INTEGER NOT NULL REFERENCES version (id) ON DELETE CASCADE,
+        entity TEXT NOT NULL,
+        entity_id INTEGER NOT NULL,
+        sha256 BLOB NOT NULL REFERENCES image (sha256),
+        PRIMARY KEY (version_id, entity, entity_id)
+    ) WITHOUT ROWID;
+    """,
 )
 
 # What a person can do about an SQLite error, by its primary code.

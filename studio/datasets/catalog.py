@@ -1,5 +1,6 @@
 """The datasets of a studio: what pages, the augmenter and the runs ask of them; it must not know file formats."""
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ class Datasets:
         with self.store.write() as db:
             dataset_id = _require(db, name)
             _forget_edits(db, dataset_id)
-            for table in ("example", "fact"):
+            for table in ("finding", "question", "document", "version", "example", "fact"):
                 db.execute(f"DELETE FROM {table} WHERE dataset_id = ?", (dataset_id,))
             db.execute("DELETE FROM dataset WHERE id = ?", (dataset_id,))
 
@@ -260,6 +261,7 @@ def _new_to_their_facts(db: sqlite3.Connection, dataset_id: int, made: Sequence[
                 *pair,
                 generator=example.generator,
                 prompt_version=example.prompt_version,
+                flags=json.dumps(example.flags),
             )
         )
     return new

@@ -7,7 +7,7 @@ puts back the very ids, texts and times that were there.
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 from studio.datasets.model import Undone
@@ -19,7 +19,7 @@ Entity = Literal["fact", "example"]
 Value = str | int | None
 
 COLUMNS: dict[Entity, tuple[str, ...]] = {
-    "fact": ("id", "dataset_id", "subject", "tags", "key_terms", "short_answer"),
+    "fact": ("id", "dataset_id", "subject", "spellings", "tags", "key_terms", "short_answer", "origin"),
     "example": (
         "id",
         "dataset_id",
@@ -31,6 +31,7 @@ COLUMNS: dict[Entity, tuple[str, ...]] = {
         "answer",
         "generator",
         "prompt_version",
+        "flags",
         "created_at",
         "updated_at",
         "folded_question",
@@ -43,12 +44,14 @@ CHUNK = 10_000
 
 @dataclass(frozen=True)
 class NewFact:
-    """A fact to be inserted; tags and key_terms are JSON, short_answer is None until a person decides."""
+    """A fact to be inserted; lists are JSON, short_answer is None until a person decides."""
 
     subject: str = ""
+    spellings: str = "[]"
     tags: str = "[]"
     key_terms: str = "[]"
     short_answer: int | None = None
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class NewExample:
     answer: str
     generator: str = ""
     prompt_version: str = ""
+    flags: str = "[]"
 
 
 class Edit:
@@ -80,10 +84,7 @@ class Edit:
     def add_facts(self, facts: Sequence[NewFact]) -> range:
         """Insert new facts in the order given, and give their ids."""
         first = self._next_id("fact")
-        rows = (
-            (first + at, self.dataset_id, fact.subject, fact.tags, fact.key_terms, fact.short_answer)
-            for at, fact in enumerate(facts)
-        )
+        rows = ((first + at, self.dataset_id, *astuple(fact)) for at, fact in enumerate(facts))
         self.db.executemany(_insert("fact", COLUMNS["fact"]), rows)
         return self._log_created("fact", range(first, first + len(facts)))
 
@@ -130,6 +131,7 @@ class Edit:
             example.answer,
             example.generator,
             example.prompt_version,
+            example.flags,
             self.made_at,
             self.made_at,
             fold(example.question),

@@ -19,6 +19,7 @@ class Fact(Frozen):
     question: str
     answer: str
     subject: str = ""
+    spellings: tuple[str, ...] = Field((), description="Other ways to write the subject.")
     tags: tuple[str, ...] = ()
     key_terms: tuple[tuple[str, ...], ...] = Field((), description="Terms a right answer holds, with alternatives.")
     short_answer: bool = Field(True, description="Whether the answer is a short one rather than an explanation.")
@@ -36,6 +37,7 @@ class Example(Frozen):
     answer: str
     generator: str = Field("", description="Who made it: empty for a person or a file, else rules or a model.")
     prompt_version: str = ""
+    flags: tuple[str, ...] = Field((), description="Codes of the gates that a made example failed.")
     created_at: datetime
     updated_at: datetime
 
@@ -51,6 +53,7 @@ class MadeExample(Frozen):
     generator: str = Field(min_length=1, max_length=200)
     prompt_version: str = ""
     status: ExampleStatus = "accepted"
+    flags: tuple[str, ...] = ()
 
 
 class Page(Frozen):

@@ -59,7 +59,9 @@ def dataset_of(db: sqlite3.Connection, example_id: int) -> int | None:
 
 
 def _example(row: tuple[str | int, ...]) -> Example:
-    return Example.model_validate(dict(zip(EXAMPLE_COLUMNS, row, strict=True)))
+    values: dict[str, object] = dict(zip(EXAMPLE_COLUMNS, row, strict=True))
+    values["flags"] = json.loads(str(values["flags"]))
+    return Example.model_validate(values)
 
 
 def counts_of(db: sqlite3.Connection, dataset_id: int) -> Counts:
@@ -80,17 +82,18 @@ def counts_of(db: sqlite3.Connection, dataset_id: int) -> Counts:
 def facts_of(db: sqlite3.Connection, dataset_id: int) -> Iterator[Fact]:
     """Every fact with its seed's question and answer, in the order of creation."""
     rows = db.execute(
-        "SELECT fact.id, question, answer, subject, tags, key_terms, short_answer"
+        "SELECT fact.id, question, answer, subject, spellings, tags, key_terms, short_answer"
         " FROM fact JOIN example ON example.fact_id = fact.id AND kind = 'seed'"
         " WHERE fact.dataset_id = ? ORDER BY fact.id",
         (dataset_id,),
     )
-    for fact_id, question, answer, subject, tags, key_terms, short_answer in rows:
+    for fact_id, question, answer, subject, spellings, tags, key_terms, short_answer in rows:
         yield Fact(
             id=fact_id,
             question=question,
             answer=answer,
             subject=subject,
+            spellings=json.loads(spellings),
             tags=json.loads(tags),
             key_terms=json.loads(key_terms),
             short_answer=is_short_answer(answer) if short_answer is None else bool(short_answer),
