@@ -56,8 +56,8 @@ class Importer:
     report: gr.HTML
 
 
-def build_dataset_list(studio: Studio, shell: Shell) -> gr.Button:
-    """The list; returns the button that leads to augmentation."""
+def build_dataset_list(studio: Studio, shell: Shell) -> None:
+    """The list, with the way to augmentation."""
     with gr.Row(elem_classes="oboe-toolbar"):
         search = gr.Textbox(
             placeholder=label("dataset_page.search"), show_label=False, container=False, elem_id="search", scale=3
@@ -85,12 +85,10 @@ def build_dataset_list(studio: Studio, shell: Shell) -> gr.Button:
     table.select(handlers.on_select, shell.dataset, [selected, *editor.parts()], **QUIET)
     _wire_editor(handlers, shell, editor, selected)
     undo.click(handlers.on_undo, shell.dataset, shell.changed, **PRIVATE)
-    for button, format in ((jsonl, "jsonl"), (csv, "csv")):
-        exported = button.click(handlers.on_export(format), shell.dataset, download, **PRIVATE)
-        exported.success(None, js=DOWNLOAD_JS, **PRIVATE)
+    _wire_exports(handlers, shell, {"jsonl": jsonl, "csv": csv}, download)
     imported = _wire_importer(handlers, shell, importer)
     imported.success(handlers.on_open, None, [number, selected, *editor.parts()], **QUIET)
-    return augment
+    augment.click(lambda: ("augment", moment()), outputs=shell.section, **QUIET)
 
 
 def _build_editor() -> Editor:
@@ -139,6 +137,12 @@ def _wire_editor(handlers: "_List", shell: Shell, editor: Editor, selected: gr.S
         handlers.on_delete, [shell.dataset, selected], [selected, shell.changed, *editor.parts()], **PRIVATE
     )
     editor.close.click(handlers.on_close, None, [selected, shell.changed, *editor.parts()], **QUIET)
+
+
+def _wire_exports(handlers: "_List", shell: Shell, buttons: dict[str, gr.Button], download: gr.DownloadButton) -> None:
+    for format, button in buttons.items():
+        exported = button.click(handlers.on_export(format), shell.dataset, download, **PRIVATE)
+        exported.success(None, js=DOWNLOAD_JS, **PRIVATE)
 
 
 def _wire_importer(handlers: "_List", shell: Shell, importer: Importer) -> Dependency:

@@ -1,4 +1,7 @@
-"""The dataset tab: the list and the augmentation under one roof; it must not know what either shows."""
+"""The dataset tab: its sections under one roof; it must not know what any of them shows."""
+
+from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
 
@@ -6,14 +9,21 @@ from studio.house import Studio
 from studio.pages.augment_panel import build_augment_panel
 from studio.pages.dataset_list import build_dataset_list
 from studio.pages.language import label
+from studio.pages.parts import QUIET
 from studio.pages.shell import Shell
+
+# In the order of the work; a section's label is dataset_page.tab_<name>.
+SECTIONS: dict[str, Callable[[Studio, Shell], Any]] = {
+    "list": build_dataset_list,
+    "augment": build_augment_panel,
+}
 
 
 def build_dataset_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
-    """Both sections, and the way from the list to augmentation."""
+    """All sections, and the way from one to another."""
     with gr.Tabs(elem_id="dataset-sections", elem_classes="oboe-sections") as sections:
-        with gr.Tab(label("dataset_page.tab_list"), id="list", elem_id="tab-list"):
-            augment = build_dataset_list(studio, shell)
-        with gr.Tab(label("dataset_page.tab_augment"), id="augment", elem_id="tab-augment"):
-            build_augment_panel(studio, shell)
-    augment.click(lambda: gr.Tabs(selected="augment"), outputs=sections, api_visibility="private")
+        for name, build in SECTIONS.items():
+            with gr.Tab(label(f"dataset_page.tab_{name}"), id=name, elem_id=f"tab-{name}"):
+                build(studio, shell)
+    # Twice the same section is a change too: the wish carries its moment.
+    shell.section.change(lambda wish: gr.Tabs(selected=wish[0]), shell.section, sections, **QUIET)

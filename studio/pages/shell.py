@@ -53,6 +53,7 @@ class Shell:
     dataset: gr.Dropdown
     changed: gr.State  # a moment; whatever shows data listens to its change
     runs_changed: gr.State  # a moment; set when a run was started or has ended
+    section: gr.State  # the section of the dataset tab that shall open: (name, moment)
     timer: gr.Timer  # ticks often while a run is active, seldom otherwise
 
 
@@ -68,7 +69,7 @@ def build_header(studio: Studio, page: gr.Blocks) -> Shell:
         dataset = gr.Dropdown([], label=label("common.dataset"), elem_id="dataset", interactive=True)
         counts = drawn("dataset-counts")
         status = drawn("status", js=STATUS_JS)
-    shell = Shell(page, dataset, gr.State(0), gr.State(0), gr.Timer(IDLE_TICK_S))
+    shell = Shell(page, dataset, gr.State(0), gr.State(0), gr.State(("list", 0)), gr.Timer(IDLE_TICK_S))
     header, seen = _Header(studio), gr.State("")
     working = [status, shell.timer, seen, shell.runs_changed]
     page.load(header.on_load, dataset, [brand, dataset, shell.changed, *working], **QUIET)
