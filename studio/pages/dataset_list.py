@@ -1,31 +1,26 @@
-"""The list of a dataset: search, page, edit, add, delete, undo, import and export; it must not know how data is kept.
+"""The list of a dataset: search, page, edit, add, delete, undo and export; it must not know how data is kept.
 
 Layout first, then the wiring. Edits go by the example's id, never by its place in the table.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.events import Dependency
 
 from studio.errors import DatasetError
 from studio.house import Studio
 from studio.i18n import text
-from studio.pages.dataset_table import TABLE_JS, counts_line, example_line, examples_table, import_report
+from studio.pages.dataset_table import TABLE_JS, counts_line, example_line, examples_table
+from studio.pages.import_panel import build_import_panel
 from studio.pages.language import label, locale, say, show, shows_errors, tell
 from studio.pages.markup import empty, words
 from studio.pages.parts import PRIVATE, QUIET, drawn
-from studio.pages.shell import Shell, chosen, moment
+from studio.pages.shell import Shell, moment
 
 PAGE_SIZE = 50
-FILE_TYPES = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"]
 # The export lands in a button that is not shown; pressing it is the browser's download.
 DOWNLOAD_JS = "() => setTimeout(() => document.querySelector('#export-download a, #export-download')?.click(), 250)"
-
-# In the browser, so that a name typed while the file comes in is not overwritten by an answer that is on its way.
-NAME_JS = "(file, name) => name || (file?.orig_name ?? '').replace(/\\.[^.]*$/, '')"
 
 
 @dataclass(frozen=True)
@@ -44,18 +39,6 @@ class Editor:
         return [self.heading, self.question, self.answer, self.save, self.delete, self.close]
 
 
-@dataclass(frozen=True)
-class Importer:
-    """The folded panel that brings a file in."""
-
-    file: gr.File
-    name: gr.Textbox
-    question_column: gr.Textbox
-    answer_column: gr.Textbox
-    start: gr.Button
-    report: gr.HTML
-
-
 def build_dataset_list(studio: Studio, shell: Shell) -> None:
     """The list, with the way to augmentation."""
     with gr.Row(elem_classes="oboe-toolbar"):
@@ -67,7 +50,7 @@ def build_dataset_list(studio: Studio, shell: Shell) -> None:
         csv = gr.Button(label("dataset_page.export_csv"), size="sm", elem_id="export-csv")
         augment = gr.Button(label("dataset_page.to_augment"), size="sm", variant="primary", elem_id="to-augment")
     download = gr.DownloadButton(visible="hidden", elem_id="export-download")
-    importer = _build_importer()
+    imported = build_import_panel(studio, shell)
     counts = drawn("counts", classes="oboe-line")
     with gr.Row(elem_classes="oboe-columns"):
         with gr.Column(scale=7, min_width=480):
@@ -86,7 +69,6 @@ def build_dataset_list(studio: Studio, shell: Shell) -> None:
     _wire_editor(handlers, shell, editor, selected)
     undo.click(handlers.on_undo, shell.dataset, shell.changed, **PRIVATE)
     _wire_exports(handlers, shell, {"jsonl": jsonl, "csv": csv}, download)
-    imported = _wire_importer(handlers, shell, importer)
     imported.success(handlers.on_open, None, [number, selected, *editor.parts()], **QUIET)
     augment.click(lambda: ("augment", moment()), outputs=shell.section, **QUIET)
 
@@ -103,33 +85,6 @@ def _build_editor() -> Editor:
         )
 
 
-def _build_importer() -> Importer:
-    with gr.Accordion(label("dataset_page.import"), open=False, elem_id="import"), gr.Row():
-        file = gr.File(
-            label=label("dataset_page.import_file"), file_types=FILE_TYPES, height=150, elem_id="import-file", scale=2
-        )
-        with gr.Column(scale=2):
-            name = gr.Textbox(
-                label=label("dataset_page.import_name"),
-                info=label("dataset_page.import_name_help"),
-                elem_id="import-name",
-            )
-            with gr.Row():
-                question = gr.Textbox(
-                    label=label("dataset_page.question_column"),
-                    placeholder=label("dataset_page.found_by_itself"),
-                    elem_id="import-question-column",
-                )
-                answer = gr.Textbox(
-                    label=label("dataset_page.answer_column"),
-                    placeholder=label("dataset_page.found_by_itself"),
-                    elem_id="import-answer-column",
-                )
-            start = gr.Button(label("dataset_page.import_start"), variant="primary", elem_id="import-start")
-    report = drawn("import-report")
-    return Importer(file, name, question, answer, start, report)
-
-
 def _wire_editor(handlers: "_List", shell: Shell, editor: Editor, selected: gr.State) -> None:
     typed = [shell.dataset, selected, editor.question, editor.answer]
     editor.save.click(handlers.on_save, typed, [selected, shell.changed, *editor.parts()], **PRIVATE)
@@ -143,16 +98,6 @@ def _wire_exports(handlers: "_List", shell: Shell, buttons: dict[str, gr.Button]
     for format, button in buttons.items():
         exported = button.click(handlers.on_export(format), shell.dataset, download, **PRIVATE)
         exported.success(None, js=DOWNLOAD_JS, **PRIVATE)
-
-
-def _wire_importer(handlers: "_List", shell: Shell, importer: Importer) -> Dependency:
-    importer.file.upload(None, [importer.file, importer.name], importer.name, js=NAME_JS)
-    return importer.start.click(
-        handlers.on_import,
-        [importer.file, importer.name, importer.question_column, importer.answer_column],
-        [importer.report, importer.file, importer.name, shell.dataset, shell.changed],
-        **PRIVATE,
-    )
 
 
 class _List:
@@ -238,18 +183,6 @@ class _List:
             return gr.DownloadButton(value=str(path))
 
         return export
-
-    @shows_errors
-    def on_import(
-        self, file: str | None, name: str, question_column: str, answer_column: str, request: gr.Request
-    ) -> tuple[Any, ...]:
-        if not file:
-            raise DatasetError("dataset_page.choose_a_file")
-        columns = {"question": question_column.strip(), "answer": answer_column.strip()}
-        mapping = {field: column for field, column in columns.items() if column} or None
-        report = self.datasets.import_file(name, Path(file), mapping)
-        name = name.strip()
-        return import_report(report, name, locale(request)), None, "", chosen(self.studio, name), moment()
 
     def _editing(self, selected: int | None, request: gr.Request) -> tuple[Any, ...]:
         if selected is None:
