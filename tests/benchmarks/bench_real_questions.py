@@ -6,10 +6,14 @@ the adapter changed.
 """
 
 import argparse
+import json
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
+
+from safetensors.numpy import load_file
 
 from studio.house import open_studio
 from tests.benchmarks.results_file import save
@@ -28,11 +32,17 @@ def main() -> None:
         started = time.perf_counter()
         report = studio.datasets.import_file("questions", path)
         import_s = time.perf_counter() - started
+        studio.runs.command = (sys.executable, "-m", "tests.benchmarks.watched_worker")
         values = {"preset": "demo", "dataset": "questions", "max_steps": STEPS, "max_length": 256}
         run_id, status, training_s = train(studio, values, timeout_s=3600)
-        losses = [m.loss for m in studio.runs.folder(run_id).read_metrics()[0] if m.loss is not None]
+        run = studio.runs.folder(run_id)
+        losses = [metric.loss for metric in run.read_metrics()[0] if metric.loss is not None]
+        weights = json.loads((run.root / "weights.json").read_text("utf-8"))
+        tensors = load_file(run.adapter / "adapter_model.safetensors")
     tenth = len(losses) // 10
     first, last = statistics.mean(losses[:tenth]), statistics.mean(losses[-tenth:])
+    # Every B starts at zero, so an adapter that training did not reach has one that still is.
+    trained = [name for name, tensor in tensors.items() if "lora_B" in name and tensor.any()]
     figures = {
         "file": path.name,
         "imported": report.imported,
@@ -43,6 +53,11 @@ def main() -> None:
         "loss_first_tenth": round(first, 3),
         "loss_last_tenth": round(last, 3),
         "loss_ratio": round(last / first, 3),
+        "weight_kinds": weights["kinds_after"],
+        "weights_unchanged": weights["sha256_before"] == weights["sha256_after"],
+        "weights_sha256": weights["sha256_after"],
+        "adapter_tensors_b": sum("lora_B" in name for name in tensors),
+        "adapter_tensors_b_changed": len(trained),
         "four_bit_share": status.four_bit_share,
         "adapter_modules": status.adapter_modules,
     }
