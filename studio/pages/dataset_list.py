@@ -1,4 +1,4 @@
-"""The list of a dataset: search, page, edit, add, delete, undo and export; it must not know how data is kept.
+"""The list of a dataset: search, page, edit, add, delete and undo; it must not know how data is kept.
 
 Layout first, then the wiring. Edits go by the example's id, never by its place in the table.
 """
@@ -12,6 +12,7 @@ from studio.errors import DatasetError
 from studio.house import Studio
 from studio.i18n import text
 from studio.pages.dataset_table import TABLE_JS, counts_line, example_line, examples_table
+from studio.pages.export_panel import build_export
 from studio.pages.import_panel import build_import_panel
 from studio.pages.language import label, locale, say, show, shows_errors, tell
 from studio.pages.markup import empty, words
@@ -19,8 +20,6 @@ from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.shell import Shell, moment
 
 PAGE_SIZE = 50
-# The export lands in a button that is not shown; pressing it is the browser's download.
-DOWNLOAD_JS = "() => setTimeout(() => document.querySelector('#export-download a, #export-download')?.click(), 250)"
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,8 @@ def build_dataset_list(studio: Studio, shell: Shell) -> None:
             placeholder=label("dataset_page.search"), show_label=False, container=False, elem_id="search", scale=3
         )
         undo = gr.Button(label("dataset_page.undo"), size="sm", elem_id="undo")
-        jsonl = gr.Button(label("dataset_page.export_jsonl"), size="sm", elem_id="export-jsonl")
-        csv = gr.Button(label("dataset_page.export_csv"), size="sm", elem_id="export-csv")
+        build_export(studio, shell)
         augment = gr.Button(label("dataset_page.to_augment"), size="sm", variant="primary", elem_id="to-augment")
-    download = gr.DownloadButton(visible="hidden", elem_id="export-download")
     imported = build_import_panel(studio, shell)
     counts = drawn("counts", classes="oboe-line")
     with gr.Row(elem_classes="oboe-columns"):
@@ -68,7 +65,6 @@ def build_dataset_list(studio: Studio, shell: Shell) -> None:
     table.select(handlers.on_select, shell.dataset, [selected, *editor.parts()], **QUIET)
     _wire_editor(handlers, shell, editor, selected)
     undo.click(handlers.on_undo, shell.dataset, shell.changed, **PRIVATE)
-    _wire_exports(handlers, shell, {"jsonl": jsonl, "csv": csv}, download)
     imported.success(handlers.on_open, None, [number, selected, *editor.parts()], **QUIET)
     augment.click(lambda: ("augment", moment()), outputs=shell.section, **QUIET)
 
@@ -92,12 +88,6 @@ def _wire_editor(handlers: "_List", shell: Shell, editor: Editor, selected: gr.S
         handlers.on_delete, [shell.dataset, selected], [selected, shell.changed, *editor.parts()], **PRIVATE
     )
     editor.close.click(handlers.on_close, None, [selected, shell.changed, *editor.parts()], **QUIET)
-
-
-def _wire_exports(handlers: "_List", shell: Shell, buttons: dict[str, gr.Button], download: gr.DownloadButton) -> None:
-    for format, button in buttons.items():
-        exported = button.click(handlers.on_export(format), shell.dataset, download, **PRIVATE)
-        exported.success(None, js=DOWNLOAD_JS, **PRIVATE)
 
 
 class _List:
@@ -170,19 +160,6 @@ class _List:
             raise DatasetError("dataset_page.no_dataset")
         show(self.datasets.undo(dataset).text(locale(request)), request)
         return moment()
-
-    def on_export(self, format: str) -> Any:
-        """The handler of one format's button."""
-
-        @shows_errors
-        def export(dataset: str | None, request: gr.Request) -> Any:
-            if dataset is None:
-                raise DatasetError("dataset_page.no_dataset")
-            path = self.datasets.export_file(dataset, format, self.studio.exports)
-            tell("dataset_page.exported", request, file=path.name)
-            return gr.DownloadButton(value=str(path))
-
-        return export
 
     def _editing(self, selected: int | None, request: gr.Request) -> tuple[Any, ...]:
         if selected is None:

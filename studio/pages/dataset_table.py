@@ -1,10 +1,8 @@
-"""The table of a dataset's examples and the report of an import as HTML; it must not know where they come from."""
+"""The table of a dataset's examples as HTML; it must not know where they come from."""
 
-from studio.datasets import Counts, Example, ImportReport, Page
+from studio.datasets import Counts, Example, Page
 from studio.i18n import text
-from studio.pages.markup import element, empty, notice, words
-
-MOST_REJECTED_SHOWN = 50
+from studio.pages.markup import element, empty, words
 
 # A row is chosen by mouse or keyboard; the mark moves at once, the server answers with the text to edit.
 TABLE_JS = """
@@ -55,25 +53,6 @@ def counts_line(counts: Counts, locale: str) -> str:
         + words(kinds, "oboe-muted")
         + words(text("dataset_page.what_is_a_fact", locale), "oboe-muted oboe-explained")
     )
-
-
-def import_report(report: ImportReport, dataset: str, locale: str) -> str:
-    """How much came in, and every line that did not, with its reason."""
-    sentence = text("dataset_page.imported", locale, number=f"{report.imported:,}", dataset=dataset)
-    if not report.rejected:
-        return notice(sentence, "ok")
-    shown = report.rejected[:MOST_REJECTED_SHOWN]
-    lines = "".join(
-        element("tr", words(f"{line.line:,}", "column-fact", "td") + words(line.text(locale), name="td"))
-        for line in shown
-    )
-    left = len(report.rejected) - len(shown)
-    more = words(text("dataset_page.more_rejected", locale, number=f"{left:,}"), "oboe-muted", "p") if left else ""
-    heads = words(text("dataset_page.column_line", locale), "column-fact", "th")
-    heads += words(text("dataset_page.column_reason", locale), name="th")
-    table = element("table", element("thead", element("tr", heads)) + element("tbody", lines), "oboe-table")
-    rejected = text("dataset_page.rejected", locale, number=f"{len(report.rejected):,}")
-    return notice(sentence, "warning", rejected) + element("div", table, "oboe-table-frame oboe-short") + more
 
 
 def example_line(example: Example, locale: str) -> str:

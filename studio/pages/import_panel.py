@@ -9,7 +9,7 @@ from gradio.events import Dependency
 
 from studio.errors import DatasetError
 from studio.house import Studio
-from studio.pages.dataset_table import import_report
+from studio.pages.import_view import import_report
 from studio.pages.language import label, locale, shows_errors
 from studio.pages.parts import PRIVATE, drawn
 from studio.pages.shell import Shell, chosen, moment
@@ -45,28 +45,28 @@ def build_import_panel(studio: Studio, shell: Shell) -> Dependency:
 
 
 def _build() -> Importer:
-    with gr.Accordion(label("dataset_page.import"), open=False, elem_id="import"), gr.Row():
+    with gr.Accordion(label("files_page.import"), open=False, elem_id="import"), gr.Row():
         file = gr.File(
-            label=label("dataset_page.import_file"), file_types=FILE_TYPES, height=150, elem_id="import-file", scale=2
+            label=label("files_page.import_file"), file_types=FILE_TYPES, height=150, elem_id="import-file", scale=2
         )
         with gr.Column(scale=2):
             name = gr.Textbox(
-                label=label("dataset_page.import_name"),
-                info=label("dataset_page.import_name_help"),
+                label=label("files_page.import_name"),
+                info=label("files_page.import_name_help"),
                 elem_id="import-name",
             )
             with gr.Row():
                 question = gr.Textbox(
-                    label=label("dataset_page.question_column"),
-                    placeholder=label("dataset_page.found_by_itself"),
+                    label=label("files_page.question_column"),
+                    placeholder=label("files_page.found_by_itself"),
                     elem_id="import-question-column",
                 )
                 answer = gr.Textbox(
-                    label=label("dataset_page.answer_column"),
-                    placeholder=label("dataset_page.found_by_itself"),
+                    label=label("files_page.answer_column"),
+                    placeholder=label("files_page.found_by_itself"),
                     elem_id="import-answer-column",
                 )
-            start = gr.Button(label("dataset_page.import_start"), variant="primary", elem_id="import-start")
+            start = gr.Button(label("files_page.import_start"), variant="primary", elem_id="import-start")
     report = drawn("import-report")
     return Importer(file, name, question, answer, start, report)
 
@@ -83,7 +83,7 @@ class _Import:
         self, file: str | None, name: str, question_column: str, answer_column: str, request: gr.Request
     ) -> tuple[Any, ...]:
         if not file:
-            raise DatasetError("dataset_page.choose_a_file")
+            raise DatasetError("files_page.choose_a_file")
         columns = {"question": question_column.strip(), "answer": answer_column.strip()}
         mapping = {field: column for field, column in columns.items() if column} or None
         report = self.datasets.import_file(name, Path(file), mapping)

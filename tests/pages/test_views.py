@@ -9,7 +9,8 @@ from studio.datasets import Counts, Fact, ImportReport, Page, RejectedLine
 from studio.errors import DatasetError
 from studio.inference import Reply
 from studio.pages.arena_view import answer, question_chips
-from studio.pages.dataset_table import counts_line, examples_table, import_report
+from studio.pages.dataset_table import counts_line, examples_table
+from studio.pages.import_view import import_report
 from studio.pages.markup import duration_text, figure, notice, size_text, whole_number
 from studio.pages.run_view import planned_steps, run_panel, start_summary
 from studio.runs.presets import run_config

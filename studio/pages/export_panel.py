@@ -1,0 +1,41 @@
+"""The choice of a format and the button that writes a dataset in it; it must not know what a format looks like."""
+
+from typing import Any
+
+import gradio as gr
+
+from studio.errors import DatasetError
+from studio.house import Studio
+from studio.pages.language import label, shows_errors, tell
+from studio.pages.parts import PRIVATE
+from studio.pages.shell import Shell
+
+FORMATS = ("jsonl", "csv")
+# The export lands in a button that is not shown; pressing it is the browser's download.
+DOWNLOAD_JS = "() => setTimeout(() => document.querySelector('#export-download a, #export-download')?.click(), 250)"
+
+
+def build_export(studio: Studio, shell: Shell) -> None:
+    """Two components in the row that is being built."""
+    choices = [(label(f"files_page.format_{format}"), format) for format in FORMATS]
+    format = gr.Dropdown(
+        choices,  # type: ignore[arg-type]
+        value=FORMATS[0],
+        show_label=False,
+        container=False,
+        elem_id="export-format",
+        min_width=140,
+    )
+    button = gr.Button(label("files_page.export"), size="sm", elem_id="export", min_width=90)
+    download = gr.DownloadButton(visible="hidden", elem_id="export-download")
+
+    @shows_errors
+    def on_export(dataset: str | None, format: str, request: gr.Request) -> Any:
+        if dataset is None:
+            raise DatasetError("dataset_page.no_dataset")
+        path = studio.datasets.export_file(dataset, format, studio.exports)
+        tell("files_page.exported", request, file=path.name)
+        return gr.DownloadButton(value=str(path))
+
+    exported = button.click(on_export, [shell.dataset, format], download, **PRIVATE)
+    exported.success(None, js=DOWNLOAD_JS, **PRIVATE)
