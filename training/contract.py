@@ -11,6 +11,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# Beside an adapter: what tells its base from another one of the same name.
+BASE_FILE = "base.json"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 RunState = Literal["queued", "starting", "running", "stopping", "finished", "stopped", "failed", "crashed"]

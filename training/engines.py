@@ -4,6 +4,7 @@ Training and answering load through here, so both see the same weights; it must 
 it loads torch only: unsloth patches transformers, peft and trl and therefore has to be imported before them.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,19 +22,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_FINGERPRINT_BYTES = 64 * 2**20
+
 UsedEngine = Literal["unsloth", "transformers"]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class LoadedBase:
-    """A 4-bit base ready to be adapted or asked. `four_bit_share` is measured on the loaded parameters."""
+    """A 4-bit base ready to be adapted or asked. `four_bit_share` is measured on the loaded parameters.
+
+    `fingerprint` tells the weights of a local folder from others under the same path; empty for one of the Hub, whose
+    id tells enough.
+    """
 
     model: Any
     tokenizer: "PreTrainedTokenizerBase"
     engine: UsedEngine
     device: str
     four_bit_share: float
+    fingerprint: str
 
 
 def choose_engine(engine: Engine) -> UsedEngine:
@@ -106,7 +114,19 @@ def load_base(
     log.info(
         "loaded %s with %s on %s, %.1f %% of its parameters in 4 bits", base_model, used, device_name(), 100 * share
     )
-    return LoadedBase(model, tokenizer, used, device_name(), share)
+    return LoadedBase(model, tokenizer, used, device_name(), share, fingerprint(folder))
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over the weights of a local folder: all of a small file, beginning and size of a large one."""
+    if "snapshots" in folder.parts:
+        return ""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(_FINGERPRINT_BYTES))
+    return digest.hexdigest()
 
 
 def _load_transformers(folder: Path, max_length: int) -> "tuple[Any, PreTrainedTokenizerBase]":

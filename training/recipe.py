@@ -4,6 +4,7 @@ It must not know how it is started or who reads its report. `choose_engine` has 
 unsloth patches what is imported here.
 """
 
+import json
 import logging
 import os
 import shutil
@@ -19,7 +20,7 @@ from trl import SFTConfig, SFTTrainer
 
 from training import data, engines, lora
 from training.callbacks import CountingCollator, MetricsCallback, StopCallback
-from training.contract import RunConfig, RunFolder, TrainingExample
+from training.contract import BASE_FILE, RunConfig, RunFolder, TrainingExample
 from training.errors import RunError, Stopped
 from training.report import Report
 from training.sampling import LengthBatches
@@ -80,7 +81,7 @@ def train(
     trainer.train()
 
     report.update(phase="saving")
-    save_adapter(model, config, targets, folder.adapter)
+    save_adapter(model, config, targets, folder.adapter, base.fingerprint)
     return stopper.stopped
 
 
@@ -228,8 +229,11 @@ def _dataset(encoded: data.EncodedExamples) -> Dataset:
     )
 
 
-def save_adapter(model: Any, config: RunConfig, targets: lora.Targets, folder: Path) -> None:
-    """Write the adapter in PEFT's format, complete or not at all; it names its base as the configuration does."""
+def save_adapter(model: Any, config: RunConfig, targets: lora.Targets, folder: Path, fingerprint: str) -> None:
+    """Write the adapter in PEFT's format, complete or not at all; it names its base as the configuration does.
+
+    BASE_FILE beside it holds the fingerprint of the base's weights.
+    """
     settings = model.peft_config[model.active_adapter]
     settings.base_model_name_or_path = config.base_model
     settings.target_modules = set(targets.suffixes)
@@ -239,6 +243,7 @@ def save_adapter(model: Any, config: RunConfig, targets: lora.Targets, folder: P
     model.save_pretrained(unfinished, save_embedding_layers=False)
     # PEFT's model card is an empty form with this machine's paths.
     (unfinished / "README.md").unlink(missing_ok=True)
+    (unfinished / BASE_FILE).write_text(json.dumps({"fingerprint": fingerprint}) + "\n", "utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)
 

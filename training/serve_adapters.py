@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training.contract import resolve_base_model
+from training.contract import BASE_FILE, resolve_base_model
 from training.errors import RunError
 
 # unsloth loads a 4-bit copy of a repository under another name; the weights are the same base.
@@ -17,7 +17,7 @@ _FOUR_BIT_COPY = re.compile(r"(?:-unsloth)?-bnb-4bit$")
 _HUB_CACHE = re.compile(r"models--([^/]+)--([^/]+)/snapshots/")
 
 
-def check_adapter(name: str, folder: Path, base_model: str) -> None:
+def check_adapter(name: str, folder: Path, base_model: str, fingerprint: str) -> None:
     """Refuse an adapter folder that is not complete or was trained on another base.
 
     Raises:
@@ -33,6 +33,17 @@ def check_adapter(name: str, folder: Path, base_model: str) -> None:
         raise RunError("inference.error_adapter_unreadable", model=name, folder=folder, problem=error) from error
     if not same_base(trained_on, base_model):
         raise RunError("inference.error_adapter_other_base", model=name, trained_on=trained_on, base_model=base_model)
+    recorded = _recorded_fingerprint(folder)
+    if recorded and fingerprint and recorded != fingerprint:
+        raise RunError("inference.error_adapter_other_weights", model=name, base_model=base_model)
+
+
+def _recorded_fingerprint(folder: Path) -> str:
+    """What the worker wrote beside the adapter; nothing where another program made it."""
+    try:
+        return str(json.loads((folder / BASE_FILE).read_text(encoding="utf-8"))["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def same_base(one: str, other: str) -> bool:

@@ -57,6 +57,7 @@ class ServedModel:
         self._adapters: dict[str, Adapter] = {}
         self._lost: dict[str, RunError] = {}
         self._loads = 0
+        self._fingerprint = loaded.fingerprint
         # Tokenizing changes a tokenizer for a moment, and decoding happens on another thread.
         self.vocabulary = Vocabulary.of(copy.deepcopy(loaded.tokenizer))
         self.reasoning_format = detect_format(self.vocabulary.special, loaded.tokenizer.chat_template)
@@ -108,7 +109,7 @@ class ServedModel:
         if name == BASE or name in self._adapters:
             return
         folder = self.known[name]
-        check_adapter(name, folder, self.base_model)
+        check_adapter(name, folder, self.base_model, self._fingerprint)
         inner = self._attach(name, folder)
         logits = self._canary_logits(inner)
         untrained = bool(torch.equal(logits, self._base_canary))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -9,11 +10,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tests.worker.running import has_steps, make_examples, make_run, spawn, wait_until, write_examples
 from training import worker
 from training.contract import PROJECT_ROOT, RunFolder
+from training.engines import fingerprint
+from training.errors import RunError
+from training.serve_adapters import check_adapter
 
 pytestmark = pytest.mark.usefixtures("signals_restored")
 
@@ -93,7 +97,7 @@ def test_the_four_bit_base_stays_as_it_was_and_the_adapter_trains_in_float32(
 
     seen = {}
 
-    def keep(model, config, targets, folder) -> None:
+    def keep(model, config, targets, folder, fingerprint) -> None:
         seen["after"] = [(p.quant_type, p.data.clone()) for p in model.parameters() if hasattr(p, "quant_type")]
         seen["dtypes"] = {p.dtype for p in model.parameters() if p.requires_grad}
 
@@ -112,6 +116,17 @@ def test_the_four_bit_base_stays_as_it_was_and_the_adapter_trains_in_float32(
         kind == "nf4" and torch.equal(old, new) for old, (kind, new) in zip(seen["before"], seen["after"], strict=True)
     )
     assert seen["dtypes"] == {torch.float32}
+
+
+def test_an_adapter_is_refused_once_other_weights_lie_under_its_base_s_name(tiny_model: Path, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(tiny_model, tmp_path / "base"))
+    run = make_run(tmp_path / "run", base, max_steps=1)
+    assert worker.main([str(run.root)]) == 0
+    check_adapter("run", run.adapter, str(base), fingerprint(base))
+    weights = load_file(base / "model.safetensors")
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, base / "model.safetensors")
+    with pytest.raises(RunError, match="not those that the adapter run was trained on"):
+        check_adapter("run", run.adapter, str(base), fingerprint(base))
 
 
 def test_the_same_seed_gives_the_same_adapter(tiny_model: Path, tmp_path: Path) -> None:
