@@ -44,6 +44,52 @@ COLOURS = {
     "danger": ("#b3173b", "#ff8095"),
     "danger-wash": ("#fdeef1", "#34161d"),
 }
+# Theme variables by the colour of ours that they take, the same name in light and dark.
+TAKEN: dict[str, tuple[str, ...]] = {
+    "page": ("body_background_fill",),
+    "panel": ("block_background_fill", "input_background_fill", "input_background_fill_focus"),
+    "sunken": ("background_fill_secondary", "table_even_background_fill", "button_secondary_background_fill_hover"),
+    "line": ("block_border_color", "border_color_primary", "input_border_color", "panel_border_color"),
+    "line-strong": ("button_secondary_border_color", "checkbox_border_color"),
+    "text": ("body_text_color", "block_label_text_color", "block_title_text_color", "button_secondary_text_color"),
+    "muted": ("body_text_color_subdued", "block_info_text_color", "input_placeholder_color"),
+    "accent": (
+        "color_accent",
+        "button_primary_background_fill",
+        "button_primary_border_color",
+        "input_border_color_focus",
+        "slider_color",
+        "link_text_color",
+        "checkbox_background_color_selected",
+        "checkbox_border_color_selected",
+        "checkbox_border_color_focus",
+        "border_color_accent",
+    ),
+    "accent-strong": ("button_primary_background_fill_hover", "link_text_color_hover"),
+    "on-accent": ("button_primary_text_color",),
+    "accent-wash": ("color_accent_soft",),
+    "danger": ("button_cancel_text_color", "button_cancel_border_color", "error_text_color", "error_border_color"),
+    "danger-wash": ("button_cancel_background_fill_hover", "error_background_fill"),
+}
+FIXED = {
+    "button_secondary_background_fill": "transparent",
+    "button_secondary_background_fill_dark": "transparent",
+    "button_cancel_background_fill": "transparent",
+    "button_cancel_background_fill_dark": "transparent",
+    "block_shadow": "none",
+    "block_label_background_fill": "transparent",
+    "block_label_background_fill_dark": "transparent",
+    "block_title_text_weight": "500",
+    "block_border_width": "0px",
+    "block_padding": "0px",
+    "layout_gap": "12px",
+    "form_gap_width": "12px",
+    "button_large_text_weight": "500",
+    "button_large_text_size": "*text_md",
+    "button_large_padding": "7px 16px",
+    "button_small_padding": "4px 10px",
+    "input_padding": "7px 10px",
+}
 
 
 def style_sheets() -> list[Path]:
@@ -73,52 +119,6 @@ def _palette() -> str:
 
 
 def _variables() -> dict[str, str]:
-    """Theme variables by the colour of ours that they take, the same name in light and dark."""
-    taken = {
-        "page": ("body_background_fill",),
-        "panel": ("block_background_fill", "input_background_fill", "input_background_fill_focus"),
-        "sunken": ("background_fill_secondary", "table_even_background_fill", "button_secondary_background_fill_hover"),
-        "line": ("block_border_color", "border_color_primary", "input_border_color", "panel_border_color"),
-        "line-strong": ("button_secondary_border_color", "checkbox_border_color"),
-        "text": ("body_text_color", "block_label_text_color", "block_title_text_color", "button_secondary_text_color"),
-        "muted": ("body_text_color_subdued", "block_info_text_color", "input_placeholder_color"),
-        "accent": (
-            "color_accent",
-            "button_primary_background_fill",
-            "button_primary_border_color",
-            "input_border_color_focus",
-            "slider_color",
-            "link_text_color",
-            "checkbox_background_color_selected",
-            "checkbox_border_color_selected",
-            "checkbox_border_color_focus",
-            "border_color_accent",
-        ),
-        "accent-strong": ("button_primary_background_fill_hover", "link_text_color_hover"),
-        "on-accent": ("button_primary_text_color",),
-        "accent-wash": ("color_accent_soft",),
-        "danger": ("button_cancel_text_color", "button_cancel_border_color", "error_text_color", "error_border_color"),
-        "danger-wash": ("button_cancel_background_fill_hover", "error_background_fill"),
-    }
-    values = {name: f"var(--oboe-{colour})" for colour, names in taken.items() for name in names}
+    values = {name: f"var(--oboe-{colour})" for colour, names in TAKEN.items() for name in names}
     # Gradio's dark variables are set as well, or its own dark palette would win; the accent has none.
-    values |= {f"{name}_dark": value for name, value in values.items() if name != "color_accent"}
-    return values | {
-        "button_secondary_background_fill": "transparent",
-        "button_secondary_background_fill_dark": "transparent",
-        "button_cancel_background_fill": "transparent",
-        "button_cancel_background_fill_dark": "transparent",
-        "block_shadow": "none",
-        "block_label_background_fill": "transparent",
-        "block_label_background_fill_dark": "transparent",
-        "block_title_text_weight": "500",
-        "block_border_width": "0px",
-        "block_padding": "0px",
-        "layout_gap": "12px",
-        "form_gap_width": "12px",
-        "button_large_text_weight": "500",
-        "button_large_text_size": "*text_md",
-        "button_large_padding": "7px 16px",
-        "button_small_padding": "4px 10px",
-        "input_padding": "7px 10px",
-    }
+    return values | {f"{name}_dark": value for name, value in values.items() if name != "color_accent"} | FIXED
