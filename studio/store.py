@@ -129,6 +129,7 @@ MIGRATIONS: tuple[str, ...] = (
         confirmed_by TEXT
     );
     CREATE INDEX question_of_set ON question (dataset_id, question_set, id);
+    CREATE INDEX question_of_fact ON question (fact_id);
     -- Findings of the last run of the checks. Those of one group belong together, two near duplicates for one.
     CREATE TABLE finding (
         id INTEGER PRIMARY KEY,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.datasets import Datasets, MadeExample
+from studio.datasets import Datasets, Filter, MadeExample
 from studio.errors import DatasetError, UnknownDataset
 from studio.i18n import sentences
 from studio.store import open_store
@@ -123,7 +123,7 @@ def test_editing_the_seed_edits_the_fact(datasets: Datasets) -> None:
     edited = datasets.edit_example("a", seed.id, answer="新しい答え")
     assert (edited.question, edited.answer) == ("q", "新しい答え")
     assert datasets.facts("a")[0].answer == "新しい答え"
-    assert datasets.page("a", search="新しい").total == 1
+    assert datasets.page("a", filter=Filter(search="新しい")).total == 1
 
 
 def test_an_edit_that_changes_nothing_is_no_step_to_undo(datasets: Datasets) -> None:
@@ -170,10 +170,10 @@ def test_deleting_a_seed_deletes_its_fact_and_undo_brings_all_back(datasets: Dat
     before = content(datasets, "a")
     assert datasets.delete_examples("a", [seed.id, seed.id + 1]) == 3
     assert (datasets.counts("a").facts, datasets.counts("a").examples) == (0, 0)
-    assert datasets.page("a", search="q").total == 0
+    assert datasets.page("a", filter=Filter(search="q")).total == 0
     assert str(datasets.undo("a")) == "Took back the deletion of 3 examples."
     assert content(datasets, "a") == before
-    assert datasets.page("a", search="q").total == 3
+    assert datasets.page("a", filter=Filter(search="q")).total == 3
 
 
 def test_deleting_nothing_is_no_step_to_undo(datasets: Datasets) -> None:
@@ -220,7 +220,7 @@ def test_a_made_example_keeps_where_it_came_from(datasets: Datasets) -> None:
     datasets.create("a")
     seed = datasets.add_fact("a", "q", "a")
     datasets.add_examples("a", [made(seed.fact_id, "x", kind="reverse", prompt_version="augment.v1")])
-    example = datasets.page("a", search="x").examples[0]
+    example = datasets.page("a", filter=Filter(search="x")).examples[0]
     assert (example.generator, example.prompt_version, example.kind) == ("rules", "augment.v1", "reverse")
 
 
@@ -233,7 +233,7 @@ def test_a_deleted_dataset_leaves_the_others_and_frees_its_name(datasets: Datase
     datasets.create("a")
     assert datasets.counts("a").examples == 0
     assert content(datasets, "b") == before
-    assert datasets.page("b", search="問いかけ").total == 1
+    assert datasets.page("b", filter=Filter(search="問いかけ")).total == 1
 
 
 def test_the_demo_is_installed_once(datasets: Datasets, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studio.datasets import Datasets, MadeExample
+from studio.datasets import Datasets, Filter, MadeExample
 from studio.datasets.text import fold
 from studio.errors import DatasetError
 from studio.store import open_store
@@ -74,7 +74,7 @@ def test_search_finds_exactly_what_a_naive_scan_finds(
     for search in [*searches, *(text[start : start + 4] for pair in pairs for text in pair for start in (0, 1))]:
         wanted = fold(search.strip())
         naive = [e.id for e in examples if wanted in fold(e.question) or wanted in fold(e.answer)]
-        assert [e.id for e in datasets.page(name, search=search).examples] == naive, search
+        assert [e.id for e in datasets.page(name, filter=Filter(search=search)).examples] == naive, search
 
 
 actions = st.lists(
@@ -123,7 +123,7 @@ def test_undoing_every_edit_gives_every_earlier_state_back(
     for state in reversed(states[:-1]):
         datasets.undo(name)
         assert content(datasets, name) == state
-    assert datasets.page(name, search="あ").total == 0
+    assert datasets.page(name, filter=Filter(search="あ")).total == 0
     with pytest.raises(DatasetError, match="no change to undo"):
         datasets.undo(name)
 

@@ -4,13 +4,29 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
+from studio.datasets.bulk import add_tag, count_of, delete_examples, deletion_count_of, set_status
 from studio.datasets.edits import Edit, NewExample, NewFact, undo_last
 from studio.datasets.exporting import export
+from studio.datasets.facts import edit_example, edit_fact, merge_facts, pairs_of_fact, split_fact
+from studio.datasets.filters import EVERYTHING, Filter, Selection
+from studio.datasets.history import HistoryEntry, history_of
 from studio.datasets.importing import import_pairs
-from studio.datasets.model import Counts, Example, Fact, ImportReport, MadeExample, Page, Undone
+from studio.datasets.model import (
+    Counts,
+    Example,
+    ExampleStatus,
+    Fact,
+    ImportReport,
+    MadeExample,
+    NewExampleFields,
+    NewFactFields,
+    Page,
+    Undone,
+)
 from studio.datasets.reading import read_pairs
-from studio.datasets.search import counts_of, dataset_of, example_of, facts_of, page_of
+from studio.datasets.search import counts_of, facts_of, page_of, require_example, require_fact
 from studio.datasets.splits import frozen_examples_of
 from studio.datasets.text import clean, excerpt, is_short_answer
 from studio.errors import DatasetError, UnknownDataset
@@ -58,65 +74,95 @@ class Datasets:
         db = self.store.read()
         return counts_of(db, _require(db, name))
 
-    def page(self, name: str, *, search: str = "", number: int = 1, size: int = 50) -> Page:
-        """Examples by fact, at most 100 a page; a number out of range takes the nearest page."""
+    def page(self, name: str, *, filter: Filter = EVERYTHING, number: int = 1, size: int = 50) -> Page:
+        """Examples that a filter lets through, at most 100 a page; a number out of range takes the nearest page."""
         db = self.store.read()
-        return page_of(db, _require(db, name), search, number, size)
+        return page_of(db, _require(db, name), filter, number, size)
+
+    def count(self, name: str, selection: Selection) -> int:
+        """How many examples a filter or a list of ids means."""
+        db = self.store.read()
+        return count_of(db, _require(db, name), selection)
+
+    def deletion_count(self, name: str, selection: Selection) -> int:
+        """How many examples go when these are deleted: a seed takes its fact along."""
+        db = self.store.read()
+        return deletion_count_of(db, _require(db, name), selection)
 
     def example(self, example_id: int) -> Example:
         """One example of any dataset."""
-        return _require_example(self.store.read(), example_id)
+        return require_example(self.store.read(), example_id)
+
+    def history(self, example_id: int) -> list[HistoryEntry]:
+        """Every edit of an example, the newest first."""
+        db = self.store.read()
+        return history_of(db, require_example(db, example_id).id)
 
     def facts(self, name: str) -> list[Fact]:
         """Every fact, in the order of creation."""
         db = self.store.read()
         return list(facts_of(db, _require(db, name)))
 
-    def add_fact(self, name: str, question: str, answer: str) -> Example:
+    def fact(self, fact_id: int) -> Fact:
+        """One fact of any dataset."""
+        return require_fact(self.store.read(), fact_id)
+
+    def add_fact(self, name: str, question: str, answer: str, author: str = "") -> Example:
         """Add a fact by hand and return its seed example."""
         question, answer = clean(question, "question"), clean(answer, "answer")
         style = "short" if is_short_answer(answer) else "detailed"
         with self.store.write() as db:
-            edit = Edit(db, _require(db, name), "dataset.undone_add", question=excerpt(question))
+            edit = Edit(db, _require(db, name), "dataset.undone_add", author=author, question=excerpt(question))
             (fact_id,) = edit.add_facts([NewFact()])
             (example_id,) = edit.add_examples([NewExample(fact_id, "seed", style, "accepted", question, answer)])
         return self.example(example_id)
 
     def edit_example(
-        self, name: str, example_id: int, *, question: str | None = None, answer: str | None = None
+        self, name: str, example_id: int, *, author: str = "", **fields: Unpack[NewExampleFields]
     ) -> Example:
-        """Change an example's text; None leaves a text as it is."""
+        """Change an example's question or answer.
+
+        Raises:
+            EditConflict: `expected` is given and the example was changed since that moment.
+        """
         with self.store.write() as db:
-            dataset_id = _require(db, name)
-            _require_examples(db, dataset_id, name, [example_id])
-            old = _require_example(db, example_id)
-            question = old.question if question is None else clean(question, "question")
-            answer = old.answer if answer is None else clean(answer, "answer")
-            if (question, answer) == (old.question, old.answer):
-                return old
-            if (question, answer) in _pairs_of_fact(db, old.fact_id):
-                raise DatasetError("dataset.error_double", question=excerpt(question))
-            edit = Edit(db, dataset_id, "dataset.undone_edit", question=excerpt(old.question))
-            edit.change_example(example_id, question=question, answer=answer)
+            edit_example(db, _require(db, name), example_id, author, fields)
         return self.example(example_id)
 
-    def delete_examples(self, name: str, ids: Sequence[int]) -> int:
+    def set_status(self, name: str, selection: Selection, status: ExampleStatus, author: str = "") -> int:
+        """Accept, reject or reopen examples as one undoable step; return how many had another status."""
+        with self.store.write() as db:
+            return set_status(db, _require(db, name), selection, status, author)
+
+    def add_tag(self, name: str, selection: Selection, tag: str, author: str = "") -> int:
+        """Tag the facts of examples as one undoable step; return how many facts had it not."""
+        with self.store.write() as db:
+            return add_tag(db, _require(db, name), selection, tag, author)
+
+    def delete_examples(self, name: str, selection: Selection, author: str = "") -> int:
         """Delete examples and return how many went; a seed takes its fact and all the fact's examples along."""
         with self.store.write() as db:
-            dataset_id = _require(db, name)
-            wanted = sorted(set(ids))
-            facts = _require_examples(db, dataset_id, name, wanted)
-            if not wanted:
-                return 0
-            for fact_id in facts:
-                of_fact = db.execute("SELECT id FROM example WHERE fact_id = ?", (fact_id,))
-                wanted += [example_id for (example_id,) in of_fact]
-            edit = Edit(db, dataset_id, "dataset.undone_delete", number=len(set(wanted)))
-            deleted = edit.delete_examples(wanted)
-            edit.delete_facts(facts)
-            return deleted
+            return delete_examples(db, _require(db, name), selection, author)
 
-    def add_examples(self, name: str, made: Sequence[MadeExample]) -> int:
+    def edit_fact(self, name: str, fact_id: int, *, author: str = "", **fields: Unpack[NewFactFields]) -> Fact:
+        """Change what a fact says of its subject, tags, key terms and the length of its answer."""
+        with self.store.write() as db:
+            edit_fact(db, _require(db, name), fact_id, author, fields)
+        return self.fact(fact_id)
+
+    def merge_facts(self, name: str, ids: Sequence[int], author: str = "") -> Fact:
+        """Make several facts one: the first keeps its seed, the others' seeds become phrasings of it."""
+        with self.store.write() as db:
+            fact_id = merge_facts(db, _require(db, name), ids, author)
+        return self.fact(fact_id)
+
+    def split_fact(self, name: str, fact_id: int, example_ids: Sequence[int], author: str = "") -> Fact:
+        """Make a fact of some of a fact's examples, the first of them its seed, and return it."""
+        with self.store.write() as db:
+            new_id = split_fact(db, _require(db, name), fact_id, example_ids, author)
+        return self.fact(new_id)
+
+    def add_examples(self, name: str, made: Sequence[MadeExample], author: str = "") -> int:
         """Add made examples in one undoable step and return how many were new.
 
         What its fact has already is left out, and so is what was made of a fact deleted meanwhile.
@@ -125,13 +171,17 @@ class Datasets:
             dataset_id = _require(db, name)
             new = _new_to_their_facts(db, dataset_id, made)
             if new:
-                Edit(db, dataset_id, "dataset.undone_augment", number=len(new)).add_examples(new)
+                Edit(db, dataset_id, "dataset.undone_augment", author=author, number=len(new)).add_examples(new)
             return len(new)
 
-    def undo(self, name: str) -> Undone:
-        """Take the last change of the dataset back and say which it was."""
+    def undo(self, name: str, author: str = "") -> Undone:
+        """Take a person's last change of the dataset back and say which it was.
+
+        Raises:
+            DatasetError: there is none, or somebody else has changed the same since.
+        """
         with self.store.write() as db:
-            return undo_last(db, _require(db, name))
+            return undo_last(db, _require(db, name), author)
 
     def import_file(self, name: str, path: Path, mapping: Mapping[str, str] | None = None) -> ImportReport:
         """Bring a file in, creating the dataset if it is new; all of it is one undoable step.
@@ -216,35 +266,12 @@ def _require(db: sqlite3.Connection, name: str) -> int:
     return dataset_id
 
 
-def _require_example(db: sqlite3.Connection, example_id: int) -> Example:
-    found = example_of(db, example_id)
-    if found is None:
-        raise DatasetError("dataset.error_unknown_example", example=example_id)
-    return found
-
-
-def _require_examples(db: sqlite3.Connection, dataset_id: int, name: str, ids: Sequence[int]) -> list[int]:
-    """Check that a dataset holds every example, and return the facts whose seed is among them."""
-    facts = []
-    for example_id in ids:
-        example = _require_example(db, example_id)
-        if dataset_of(db, example_id) != dataset_id:
-            raise DatasetError("dataset.error_foreign_example", example=example_id, name=name)
-        if example.kind == "seed":
-            facts.append(example.fact_id)
-    return facts
-
-
-def _pairs_of_fact(db: sqlite3.Connection, fact_id: int) -> set[tuple[str, str]]:
-    return set(db.execute("SELECT question, answer FROM example WHERE fact_id = ?", (fact_id,)))
-
-
 def _new_to_their_facts(db: sqlite3.Connection, dataset_id: int, made: Sequence[MadeExample]) -> list[NewExample]:
     known: dict[int, set[tuple[str, str]]] = {}
     new = []
     for example in made:
         if example.fact_id not in known:
-            known[example.fact_id] = _pairs_of_fact(db, example.fact_id)
+            known[example.fact_id] = pairs_of_fact(db, example.fact_id)
             _require_own_fact(db, dataset_id, example.fact_id)
         pairs = known[example.fact_id]
         pair = (clean(example.question, "question"), clean(example.answer, "answer"))

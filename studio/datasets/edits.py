@@ -1,19 +1,21 @@
 """The edit log: every change of a dataset is made here, with what is needed to take it back; it must not know pages.
 
-An edit is one undoable step of one person. Deleted and changed facts and examples leave their image in it, so undo
-puts back the very ids, texts and times that were there.
+An edit is one undoable step of one person. A deleted fact or example leaves its image in it, a changed one the image
+of what changed, so undo puts back the very ids, texts and times that were there.
 """
 
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Literal
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Literal, NamedTuple
 
+from studio.datasets.filters import Condition
 from studio.datasets.model import Undone
 from studio.datasets.text import fold
 from studio.errors import DatasetError
-from training.contract import now
 
 Entity = Literal["fact", "example"]
 Value = str | int | None
@@ -72,13 +74,17 @@ class NewExample:
 class Edit:
     """One undoable step, inside a transaction that the caller holds."""
 
-    def __init__(self, db: sqlite3.Connection, dataset_id: int, sentence: str, **details: str | int) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, dataset_id: int, sentence: str, *, author: str = "", **details: str | int
+    ) -> None:
+        """`sentence` is a key dataset.undone_<what>; the history says dataset.done_<what> with the same details."""
         self.db = db
         self.dataset_id = dataset_id
-        self.made_at = now().isoformat()
+        # Finer than a second: the time of an example's last change tells two edits of it apart.
+        self.made_at = datetime.now(UTC).isoformat()
         self.edit_id = db.execute(
-            "INSERT INTO edit (dataset_id, sentence, details, made_at) VALUES (?, ?, ?, ?)",
-            (dataset_id, sentence, json.dumps(details, ensure_ascii=False), self.made_at),
+            "INSERT INTO edit (dataset_id, author, sentence, details, made_at) VALUES (?, ?, ?, ?, ?)",
+            (dataset_id, author.strip(), sentence, json.dumps(details, ensure_ascii=False), self.made_at),
         ).lastrowid
 
     def add_facts(self, facts: Sequence[NewFact]) -> range:
@@ -95,29 +101,61 @@ class Edit:
         self.db.executemany(_insert("example", COLUMNS["example"]), rows)
         return self._log_created("example", range(first, first + len(examples)))
 
-    def change_example(self, example_id: int, **values: str) -> None:
-        """Set columns of one example; a changed text is folded anew."""
+    def change_example(self, example_id: int, **values: str | int) -> None:
+        """Set columns of one example; a changed text is folded anew and gives the example a new time."""
         for column in ("question", "answer"):
             if column in values:
-                values[f"folded_{column}"] = fold(values[column])
-        values["updated_at"] = self.made_at
-        before = _images(self.db, "example", [example_id])[example_id]
-        _set(self.db, "example", {**before, **values})
-        self._log("example", [(example_id, _json(before), _json({**before, **values}))])
+                values[f"folded_{column}"] = fold(str(values[column]))
+                values["updated_at"] = self.made_at
+        self._change("example", example_id, values)
 
-    def delete_examples(self, ids: Iterable[int]) -> int:
-        """Delete examples and return how many there were."""
-        return self._delete("example", ids)
+    def change_fact(self, fact_id: int, **values: Value) -> None:
+        """Set columns of one fact."""
+        self._change("fact", fact_id, values)
+
+    def change_all(self, entity: Entity, column: str, new: tuple[str, Value], of: Condition) -> int:
+        """Set a column of all that a condition names to an SQL expression with one value; return how many those are."""
+        (expression, value), (where, values) = new, of
+        self.db.execute(
+            "INSERT INTO edit_change (edit_id, entity, entity_id, before, after)"
+            f" SELECT ?, ?, id, json_object('id', id, '{column}', {column}),"
+            f" json_object('id', id, '{column}', {expression}) FROM {entity} WHERE {where} ORDER BY id",
+            (self.edit_id, entity, value, *values),
+        )
+        return self.db.execute(
+            f"UPDATE {entity} SET {column} = {expression}"
+            " WHERE id IN (SELECT entity_id FROM edit_change WHERE edit_id = ? AND entity = ?)",
+            (value, self.edit_id, entity),
+        ).rowcount
+
+    def delete_examples(self, of: Condition) -> int:
+        """Delete the examples that a condition names, and return how many there were."""
+        return self._delete("example", of)
 
     def delete_facts(self, ids: Iterable[int]) -> int:
-        """Delete facts whose examples are deleted already."""
-        return self._delete("fact", ids)
+        """Delete facts whose examples are deleted or moved already."""
+        return self._delete("fact", ("id IN (SELECT value FROM json_each(?))", [json.dumps(list(ids))]))
 
-    def _delete(self, entity: Entity, ids: Iterable[int]) -> int:
-        images = _images(self.db, entity, ids)
-        self._log(entity, [(key, _json(image), None) for key, image in images.items()])
-        self.db.executemany(f"DELETE FROM {entity} WHERE id = ?", ((key,) for key in images))
-        return len(images)
+    def _change(self, entity: Entity, key: int, values: dict[str, Value]) -> None:
+        row = self.db.execute(f"SELECT id, {', '.join(values)} FROM {entity} WHERE id = ?", (key,)).fetchone()
+        before = dict(zip(("id", *values), row, strict=True))
+        after = {"id": key} | values
+        if before != after:
+            self.db.executemany(_update(entity, tuple(values)), [(*values.values(), key)])
+            self._log(entity, [(key, _json(before), _json(after))])
+
+    def _delete(self, entity: Entity, of: Condition) -> int:
+        where, values = of
+        image = ", ".join(f"'{column}', {column}" for column in COLUMNS[entity])
+        self.db.execute(
+            "INSERT INTO edit_change (edit_id, entity, entity_id, before)"
+            f" SELECT ?, ?, id, json_object({image}) FROM {entity} WHERE {where} ORDER BY id",
+            (self.edit_id, entity, *values),
+        )
+        return self.db.execute(
+            f"DELETE FROM {entity} WHERE id IN (SELECT entity_id FROM edit_change WHERE edit_id = ? AND entity = ?)",
+            (self.edit_id, entity),
+        ).rowcount
 
     def _row(self, example_id: int, example: NewExample) -> tuple[Value, ...]:
         return (
@@ -154,67 +192,93 @@ class Edit:
         )
 
 
-def undo_last(db: sqlite3.Connection, dataset_id: int) -> Undone:
-    """Take back the newest edit of a dataset that is not undone yet.
+class _Change(NamedTuple):
+    """What one edit did to one fact or example: created without `before`, deleted without `after`."""
+
+    entity: Entity
+    key: int
+    before: dict[str, Value] | None
+    deleted: bool
+
+    @property
+    def shape(self) -> tuple[Entity, tuple[str, ...], bool]:
+        """Changes of one shape are taken back by one statement; columns newer than an image keep their defaults."""
+        return (
+            self.entity,
+            tuple(column for column in COLUMNS[self.entity] if column in (self.before or ())),
+            self.deleted,
+        )
+
+
+def undo_last(db: sqlite3.Connection, dataset_id: int, author: str) -> Undone:
+    """Take back a person's newest edit of a dataset that is not undone yet.
 
     Raises:
-        DatasetError: there is none.
+        DatasetError: there is none, or somebody has changed since what it changed.
     """
     found = db.execute(
-        "SELECT id, sentence, details FROM edit WHERE dataset_id = ? AND undone_at IS NULL ORDER BY id DESC LIMIT 1",
-        (dataset_id,),
+        "SELECT id, sentence, details FROM edit WHERE dataset_id = ? AND author = ? AND undone_at IS NULL"
+        " ORDER BY id DESC LIMIT 1",
+        (dataset_id, author.strip()),
     ).fetchone()
     if found is None:
         raise DatasetError("dataset.error_nothing_to_undo")
     edit_id, sentence, details = found
-    # Examples refer to facts: created ones go before their facts, deleted ones come back after them.
-    _remove_created(db, edit_id, "example")
-    _remove_created(db, edit_id, "fact")
-    _restore_images(db, edit_id, "fact")
-    _restore_images(db, edit_id, "example")
-    db.execute("UPDATE edit SET undone_at = ? WHERE id = ?", (now().isoformat(), edit_id))
+    _require_unchanged_since(db, edit_id)
+    try:
+        _take_back(db, edit_id)
+    except sqlite3.IntegrityError as error:
+        # Somebody's example is of a fact that would go, or of one that is gone.
+        raise DatasetError("dataset.error_undo_in_use") from error
+    db.execute("UPDATE edit SET undone_at = ? WHERE id = ?", (datetime.now(UTC).isoformat(), edit_id))
     return Undone(key=sentence, values=json.loads(details))
 
 
-def _remove_created(db: sqlite3.Connection, edit_id: int, entity: Entity) -> None:
-    db.execute(
-        f"DELETE FROM {entity} WHERE id IN"
-        " (SELECT entity_id FROM edit_change WHERE edit_id = ? AND entity = ? AND before IS NULL)",
-        (edit_id, entity),
+def _require_unchanged_since(db: sqlite3.Connection, edit_id: int) -> None:
+    found = db.execute(
+        "SELECT later.author, later.made_at FROM edit_change AS mine"
+        " JOIN edit_change AS theirs ON theirs.entity_id = mine.entity_id AND theirs.entity = mine.entity"
+        " JOIN edit AS later ON later.id = theirs.edit_id"
+        " WHERE mine.edit_id = ? AND theirs.edit_id > mine.edit_id AND later.undone_at IS NULL LIMIT 1",
+        (edit_id,),
+    ).fetchone()
+    if found is not None:
+        raise DatasetError("dataset.error_undo_changed", author=found[0] or "–", time=found[1][:16].replace("T", " "))
+
+
+def _take_back(db: sqlite3.Connection, edit_id: int) -> None:
+    """Undo the changes of an edit from the last to the first, so that every step meets what it left behind."""
+    last = None
+    while changes := _changes_before(db, edit_id, last):
+        last = changes[-1][0]
+        for (entity, columns, deleted), run in groupby((change for _, change in changes), key=lambda c: c.shape):
+            same = list(run)
+            if not columns:
+                db.executemany(f"DELETE FROM {entity} WHERE id = ?", [(change.key,) for change in reversed(same)])
+                continue
+            images = [change.before or {} for change in same]
+            if deleted:  # ascending, as FTS5 likes to get its texts
+                rows = [tuple(image[column] for column in columns) for image in reversed(images)]
+                db.executemany(_insert(entity, columns), rows)
+            else:
+                values = [(*(image[column] for column in columns[1:]), image["id"]) for image in images]
+                db.executemany(_update(entity, columns[1:]), values)
+
+
+def _changes_before(db: sqlite3.Connection, edit_id: int, last: int | None) -> list[tuple[int, _Change]]:
+    rows = db.execute(
+        "SELECT id, entity, entity_id, before, after IS NULL FROM edit_change"
+        " WHERE edit_id = ? AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?",
+        (edit_id, last, last, CHUNK),
     )
+    return [
+        (change_id, _Change(entity, key, json.loads(before) if before else None, bool(deleted)))
+        for change_id, entity, key, before, deleted in rows
+    ]
 
 
-def _restore_images(db: sqlite3.Connection, edit_id: int, entity: Entity) -> None:
-    changes = db.execute(
-        "SELECT before, after FROM edit_change WHERE edit_id = ? AND entity = ? AND before IS NOT NULL ORDER BY id",
-        (edit_id, entity),
-    ).fetchall()
-    for before, after in changes:
-        image = json.loads(before)
-        if after is None:
-            # An image from before a migration lacks the newer columns; they take their defaults.
-            columns = [column for column in COLUMNS[entity] if column in image]
-            db.execute(_insert(entity, columns), [image[column] for column in columns])
-        else:
-            _set(db, entity, image)
-
-
-def _images(db: sqlite3.Connection, entity: Entity, ids: Iterable[int]) -> dict[int, dict[str, Value]]:
-    """Every column of the entities that exist among `ids`, in ascending order of id."""
-    columns, wanted = COLUMNS[entity], sorted(set(ids))
-    images: dict[int, dict[str, Value]] = {}
-    for start in range(0, len(wanted), CHUNK):
-        chunk = wanted[start : start + CHUNK]
-        marks = ", ".join("?" * len(chunk))
-        query = f"SELECT {', '.join(columns)} FROM {entity} WHERE id IN ({marks}) ORDER BY id"
-        images.update((row[0], dict(zip(columns, row, strict=True))) for row in db.execute(query, chunk))
-    return images
-
-
-def _set(db: sqlite3.Connection, entity: Entity, image: dict[str, Value]) -> None:
-    columns = [column for column in COLUMNS[entity][1:] if column in image]
-    assignments = ", ".join(f"{column} = ?" for column in columns)
-    db.execute(f"UPDATE {entity} SET {assignments} WHERE id = ?", [*(image[column] for column in columns), image["id"]])
+def _update(entity: Entity, columns: Sequence[str]) -> str:
+    return f"UPDATE {entity} SET {', '.join(f'{column} = ?' for column in columns)} WHERE id = ?"
 
 
 def _insert(entity: Entity, columns: Sequence[str]) -> str:

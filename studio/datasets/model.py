@@ -1,11 +1,12 @@
 """What crosses the boundary of the datasets: facts, examples, pages and reports; it must not know the tables."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Self
+from typing import Literal, Self, TypedDict
 
 from pydantic import Field
 
-from studio.errors import StudioError
+from studio.errors import DatasetError, StudioError
 from studio.i18n import text
 from training.contract import AnswerStyle, ExampleKind, Frozen
 
@@ -40,6 +41,34 @@ class Example(Frozen):
     flags: tuple[str, ...] = Field((), description="Codes of the gates that a made example failed.")
     created_at: datetime
     updated_at: datetime
+
+
+class EditConflict(DatasetError):
+    """An example was changed since a person saw it; `current` is what it is now."""
+
+    def __init__(self, current: Example, author: str) -> None:
+        super().__init__("dataset.error_conflict", example=current.id, author=author or "–")
+        self.current = current
+
+
+class NewExampleFields(TypedDict, total=False):
+    """What an edit of an example may say; None leaves a field as it is. `expected` is `updated_at` as it was shown."""
+
+    question: str | None
+    answer: str | None
+    kind: Literal["paraphrase", "reverse"] | None
+    answer_style: AnswerStyle | None
+    expected: str | None
+
+
+class NewFactFields(TypedDict, total=False):
+    """What an edit of a fact may say; what is left out stays."""
+
+    subject: str
+    spellings: Sequence[str]
+    tags: Sequence[str]
+    key_terms: Sequence[Sequence[str]]
+    short_answer: bool | None
 
 
 class MadeExample(Frozen):

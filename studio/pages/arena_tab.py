@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.arena import BASE
-from studio.datasets import Fact
+from studio.datasets import Fact, Filter
 from studio.errors import StudioError
 from studio.house import Studio
 from studio.i18n import text
@@ -162,7 +162,7 @@ class _Handlers:
         dataset, question = values[self.dataset], values[self.arena.question].strip()
         if not (dataset and question):
             return None
-        found = self.studio.datasets.page(dataset, search=question, size=10).examples
+        found = self.studio.datasets.page(dataset, filter=Filter(search=question), size=10).examples
         same = [example for example in found if example.question == question and example.kind != "reverse"]
         if not same:
             return None

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.datasets import Filter
 from studio.errors import DatasetError
 from studio.house import Studio
 from studio.i18n import text
@@ -104,7 +105,7 @@ class _List:
         language = locale(request)
         if dataset is None:
             return empty(text("dataset_page.no_dataset", language)), "", 1
-        page = self.datasets.page(dataset, search=search, number=number, size=PAGE_SIZE)
+        page = self.datasets.page(dataset, filter=Filter(search=search), number=number, size=PAGE_SIZE)
         counts = counts_line(self.datasets.counts(dataset), language)
         return examples_table(page, selected, search, language), counts, page.number
 

@@ -44,6 +44,10 @@ DATASET_JS = """(name) => {
   window.history.replaceState(null, '', address);
 }"""
 
+# A browser is a person's own: it keeps the name, and every window of it has it.
+PERSON_JS = "() => window.localStorage.getItem('oboe-person') ?? ''"
+KEEP_PERSON_JS = "(name) => window.localStorage.setItem('oboe-person', name.trim())"
+
 
 @dataclass(frozen=True)
 class Shell:
@@ -54,6 +58,8 @@ class Shell:
     changed: gr.State  # a moment; whatever shows data listens to its change
     runs_changed: gr.State  # a moment; set when a run was started or has ended
     section: gr.State  # the section of the dataset tab that shall open: (name, moment)
+    filter: gr.State  # what the list shall show: (the dump of a Filter, moment); the list opens
+    person: gr.Textbox  # the name of who is at this browser
     timer: gr.Timer  # ticks often while a run is active, seldom otherwise
 
 
@@ -68,14 +74,26 @@ def build_header(studio: Studio, page: gr.Blocks) -> Shell:
         brand = drawn("brand", "<h1>Oboe</h1>")
         dataset = gr.Dropdown([], label=label("common.dataset"), elem_id="dataset", interactive=True)
         counts = drawn("dataset-counts")
+        person = gr.Textbox(label=label("common.person"), max_length=40, elem_id="person")
         status = drawn("status", js=STATUS_JS)
-    shell = Shell(page, dataset, gr.State(0), gr.State(0), gr.State(("list", 0)), gr.Timer(IDLE_TICK_S))
+    shell = Shell(
+        page=page,
+        dataset=dataset,
+        changed=gr.State(0),
+        runs_changed=gr.State(0),
+        section=gr.State(("list", 0)),
+        filter=gr.State(({}, 0)),
+        person=person,
+        timer=gr.Timer(IDLE_TICK_S),
+    )
     header, seen = _Header(studio), gr.State("")
     working = [status, shell.timer, seen, shell.runs_changed]
     page.load(header.on_load, dataset, [brand, dataset, shell.changed, *working], **QUIET)
     dataset.input(moment, outputs=shell.changed, **QUIET)
     shell.changed.change(header.on_change, dataset, counts, **QUIET)
     dataset.change(None, dataset, None, js=DATASET_JS)
+    page.load(None, None, person, js=PERSON_JS)
+    person.input(None, person, None, js=KEEP_PERSON_JS)
     shell.timer.tick(header.on_tick, seen, working, **QUIET)
     shell.runs_changed.change(header.on_runs_changed, outputs=working[:3], **QUIET)
     return shell
