@@ -6,6 +6,7 @@ from pathlib import Path
 from studio.arena import Arena
 from studio.augmentation.jobs import AugmentJobs
 from studio.datasets import Datasets
+from studio.datasets.versions import Versions
 from studio.models import Downloads
 from studio.runs.registry import Runs
 from studio.runs.server import ModelServer
@@ -21,6 +22,7 @@ class Studio:
 
     data_dir: Path
     datasets: Datasets
+    versions: Versions
     jobs: AugmentJobs
     runs: Runs
     server: ModelServer
@@ -39,12 +41,14 @@ def open_studio(data_dir: Path) -> Studio:
     (data_dir / "exports").mkdir(parents=True, exist_ok=True)
     datasets = Datasets(open_store(data_dir / "studio.db"))
     datasets.install_demo(DEMO)
-    runs = Runs(data_dir, datasets)
+    versions = Versions(datasets.store)
+    runs = Runs(data_dir, versions)
     runs.install_sample(DEMO / "run")
     server = ModelServer(data_dir, runs)
     return Studio(
         data_dir=data_dir,
         datasets=datasets,
+        versions=versions,
         jobs=AugmentJobs(datasets, data_dir / "augmentation"),
         runs=runs,
         server=server,

@@ -162,7 +162,8 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX document_of_dataset ON document (dataset_id, id);
     CREATE INDEX document_by_content ON document (dataset_id, sha256);
-    -- A version is a list of images by their hash; what two versions share is stored once.
+    -- A version is a list of images by their hash; what two versions share is stored once. No foreign key: forgetting
+    -- the images that no version lists any more would look every one of them up.
     CREATE TABLE version (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         dataset_id INTEGER NOT NULL REFERENCES dataset (id),
@@ -179,7 +180,7 @@ MIGRATIONS: tuple[str, ...] = (
         version_id INTEGER NOT NULL REFERENCES version (id) ON DELETE CASCADE,
         entity TEXT NOT NULL,
         entity_id INTEGER NOT NULL,
-        sha256 BLOB NOT NULL REFERENCES image (sha256),
+        sha256 BLOB NOT NULL,
         PRIMARY KEY (version_id, entity, entity_id)
     ) WITHOUT ROWID;
     """,

@@ -26,7 +26,7 @@ class Examples:
     def __init__(self, splits: tuple[str, ...] = SPLITS) -> None:
         self.splits = splits
 
-    def frozen_examples(self, name: str, config: RunConfig) -> list[TrainingExample]:
+    def frozen_examples(self, name: str, config: RunConfig) -> tuple[str, list[TrainingExample]]:
         rest = {
             "fact_id": 1,
             "kind": "seed",
@@ -34,7 +34,8 @@ class Examples:
             "question": "主人公は？",
             "answer": "霧生ハルです。",
         }
-        return [TrainingExample(id=number, split=split, **rest) for number, split in enumerate(self.splits, start=1)]
+        examples = [TrainingExample(id=at, split=split, **rest) for at, split in enumerate(self.splits, start=1)]
+        return config.dataset_version or "v1@5f8a", examples
 
 
 def config(name: str = "", **fields) -> RunConfig:

@@ -54,6 +54,9 @@ class RunConfig(Frozen):
     preset: str = Field("custom", max_length=80, description="Preset that the form started from.")
     name: str = Field("", max_length=80, description="Name shown in lists; empty takes the run id.")
     dataset: str = Field(min_length=1, max_length=200, description="Dataset whose accepted examples are trained.")
+    dataset_version: str = Field(
+        "", max_length=100, description="Version of the dataset that is trained; empty freezes the dataset as it is."
+    )
     base_model: str = Field(min_length=1, max_length=400, description="Hub id or local folder of the base model.")
     engine: Engine = Field("auto", description="Library that loads the 4-bit base; auto takes unsloth on CUDA.")
     target_modules: tuple[str, ...] = Field(

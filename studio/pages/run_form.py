@@ -17,7 +17,7 @@ from training.contract import RunConfig
 
 FIRST_PRESET = "demo"
 # The dataset is chosen above the tabs.
-OUTSIDE = frozenset({"dataset"})
+OUTSIDE = frozenset({"dataset", "dataset_version"})
 SHOWN = ("preset", "base_model", "learning_rate", "num_train_epochs", "max_steps")
 GROUPS = {
     "lora": ("target_modules", "lora_r", "lora_alpha", "lora_dropout"),

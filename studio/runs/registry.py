@@ -31,10 +31,10 @@ SAMPLE = "demo-sample"
 
 
 class ExampleSource(Protocol):
-    """Where a run's examples come from (studio.datasets.Datasets)."""
+    """Where a run's examples come from (studio.datasets.versions.Versions)."""
 
-    def frozen_examples(self, name: str, config: RunConfig) -> list[TrainingExample]:
-        """The accepted examples of a dataset with their splits."""
+    def frozen_examples(self, name: str, config: RunConfig) -> tuple[str, list[TrainingExample]]:
+        """The version of the dataset that is trained, and its accepted examples with their splits."""
         ...
 
 
@@ -47,6 +47,7 @@ class RunSummary(BaseModel):
     name: str
     preset: str = ""
     dataset: str = ""
+    dataset_version: str = ""
     base_model: str = ""
     state: RunState
     phase: Phase | None = None
@@ -111,7 +112,8 @@ class Runs:
         """Freeze configuration and examples, spawn the worker, and return the new run's id."""
         self.require(self.data_dir)
         require_base_model(config.base_model)
-        examples = self.datasets.frozen_examples(config.dataset, config)
+        version, examples = self.datasets.frozen_examples(config.dataset, config)
+        config = config.model_copy(update={"dataset_version": version})
         if not any(example.split == "train" for example in examples):
             raise RunFailed("runs.error_no_examples", dataset=config.dataset)
         with handover(self.data_dir):
@@ -158,6 +160,7 @@ class Runs:
             name=config.name or run_id,
             preset=config.preset,
             dataset=config.dataset,
+            dataset_version=config.dataset_version,
             base_model=config.base_model,
             **known,
         )
