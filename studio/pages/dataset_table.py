@@ -59,12 +59,13 @@ def example_line(example: Example, locale: str) -> str:
     """Which example is being edited, and where it comes from."""
     kind = words(text(f"dataset_page.kind_{example.kind}", locale), f"oboe-chip {example.kind}")
     style = text(f"dataset_page.style_{example.answer_style}", locale)
-    source = _source(example.generator, locale)
+    source = source_of(example.generator, locale)
     fact = text("dataset_page.fact_number", locale, number=example.fact_id)
     return kind + words(f"{fact} · {style} · {source}", "oboe-muted")
 
 
-def _source(generator: str, locale: str) -> str:
+def source_of(generator: str, locale: str) -> str:
+    """Who made an example, in words."""
     if not generator:
         return text("dataset_page.source_person", locale)
     if generator.startswith("rules"):
