@@ -1,4 +1,4 @@
-"""Files of every format and encoding come in; what does not come in is reported, and exports open safely."""
+"""Files of every format and encoding come in; what does not come in is reported."""
 
 import codecs
 import csv
@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from studio.datasets import Datasets
-from studio.errors import DatasetError, StudioError
+from studio.errors import DatasetError
 from studio.store import open_store
 
 PAIRS = [("主人公は誰ですか？", "レベッカ宮本です。"), ("舞台はどこ、\n教えて", '"桃月"学園、です')]
@@ -236,24 +236,3 @@ def test_importing_again_adds_only_what_is_new_to_the_same_facts(datasets: Datas
     assert (report.imported, report.facts, report.examples, len(report.rejected)) == (1, 1, 2, 1)
     assert str(datasets.undo("a")) == 'Took back the import of "a.jsonl" (1 examples).'
     assert pairs(datasets) == [("q", "a")]
-
-
-def test_an_exported_table_opens_in_a_spreadsheet_and_runs_nothing(datasets: Datasets, tmp_path: Path) -> None:
-    datasets.create("ぱにぽに！")
-    datasets.add_fact("ぱにぽに！", "=HYPERLINK(1)", "-5\n「改行」")
-    path = datasets.export_file("ぱにぽに！", "csv", tmp_path / "exports")
-    assert path.name == "ぱにぽに！.csv"
-    assert path.read_bytes().startswith(codecs.BOM_UTF8)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        (row,) = csv.DictReader(file)
-    assert (row["question"], row["answer"]) == ("'=HYPERLINK(1)", "'-5\n「改行」")
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-def test_an_export_that_cannot_be_written_gets_a_sentence(datasets: Datasets, tmp_path: Path) -> None:
-    datasets.create("a")
-    with pytest.raises(DatasetError, match="no export format"):
-        datasets.export_file("a", "xlsx", tmp_path)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StudioError, match="cannot be written"):
-        datasets.export_file("a", "csv", tmp_path / "file")

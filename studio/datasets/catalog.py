@@ -8,11 +8,11 @@ from typing import Unpack
 
 from studio.datasets.bulk import add_tag, count_of, delete_examples, deletion_count_of, set_status
 from studio.datasets.edits import Edit, NewExample, NewFact, undo_last
-from studio.datasets.exporting import export
+from studio.datasets.exporting import Export, export
 from studio.datasets.facts import edit_example, edit_fact, merge_facts, pairs_of_fact, split_fact
 from studio.datasets.filters import EVERYTHING, Filter, Selection
 from studio.datasets.history import HistoryEntry, history_of
-from studio.datasets.importing import import_pairs
+from studio.datasets.importing import AS_FOUND, Arrangement, ImportPlan, existing_pairs, insert
 from studio.datasets.model import (
     Counts,
     Example,
@@ -25,7 +25,8 @@ from studio.datasets.model import (
     Page,
     Undone,
 )
-from studio.datasets.reading import read_pairs
+from studio.datasets.preview import ImportPreview, preview_of
+from studio.datasets.reading import read_files
 from studio.datasets.search import counts_of, facts_of, page_of, require_example, require_fact
 from studio.datasets.splits import frozen_examples_of
 from studio.datasets.text import clean, excerpt, is_short_answer
@@ -183,30 +184,37 @@ class Datasets:
         with self.store.write() as db:
             return undo_last(db, _require(db, name), author)
 
-    def import_file(self, name: str, path: Path, mapping: Mapping[str, str] | None = None) -> ImportReport:
-        """Bring a file in, creating the dataset if it is new; all of it is one undoable step.
+    def import_file(
+        self, name: str, path: Path, mapping: Mapping[str, str] | None = None, author: str = ""
+    ) -> ImportReport:
+        """Bring one file in; `mapping` names the columns where their names do not say it: {"question": "Q"}."""
+        return self.import_files(name, [path], ImportPlan(columns=dict(mapping or {})), author)
 
-        `mapping` names the columns where their names do not say it: {"question": "Q", "answer": "A"}.
-        """
+    def import_files(
+        self, name: str, paths: Sequence[Path], plan: ImportPlan = AS_FOUND, author: str = ""
+    ) -> ImportReport:
+        """Bring files in, creating the dataset if it is new; all of it is one undoable step."""
         name = _valid_name(name)
-        pairs = read_pairs(path, mapping or {})
+        files = read_files(paths, plan.columns)
         with self.store.write() as db:
             found = _find(db, name)
             dataset_id = _create(db, name) if found is None else found
-            imported, doubles = import_pairs(db, dataset_id, pairs.pairs, path.name)
+            arranged = Arrangement(files, existing_pairs(db, dataset_id), plan.facts)
+            insert(db, dataset_id, arranged, author)
             counts = counts_of(db, dataset_id)
-        return ImportReport(
-            imported=imported,
-            rejected=sorted([*pairs.rejected, *doubles], key=lambda rejected: rejected.line),
-            facts=counts.facts,
-            examples=counts.examples,
-            unused_columns=pairs.unused_columns,
-        )
+        return arranged.report(facts=counts.facts, examples=counts.examples)
 
-    def export_file(self, name: str, format: str, folder: Path) -> Path:
-        """Write the dataset as "jsonl" or "csv" into a file named after it in `folder` and return its path."""
+    def preview_import(self, name: str, paths: Sequence[Path], plan: ImportPlan = AS_FOUND) -> ImportPreview:
+        """What an import would bring in and leave out, judged by the first lines of each file; nothing is changed."""
         db = self.store.read()
-        return export(db, _require(db, name), format, folder / name.strip())
+        found = _find(db, name)
+        return preview_of(paths, plan, existing_pairs(db, found) if found is not None else {})
+
+    def export_file(self, name: str, wanted: Export | str, folder: Path) -> Path:
+        """Write the dataset into a file named after it and the format in `folder` and return its path."""
+        db = self.store.read()
+        wanted = Export(wanted) if isinstance(wanted, str) else wanted
+        return export(db, _require(db, name), wanted, folder / name.strip())
 
     def frozen_examples(self, name: str, config: RunConfig) -> list[TrainingExample]:
         """The accepted examples with their splits by fact; the same seed gives the same splits."""

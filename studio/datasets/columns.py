@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from studio.datasets.records import Row
+from studio.datasets.tables import Row
 from studio.datasets.text import clean, excerpt, fold, is_short_answer, is_storable
 from studio.errors import DatasetError
 
@@ -19,20 +19,26 @@ NAMES: dict[str, tuple[str, ...]] = {
     "answer": (*("answer", "回答", "答え", "答", "解答", "応答", "出力", "output", "completion", "response", "a"),),
     "messages": ("messages", "conversations", "conversation"),
     "fact_id": ("fact_id",),
+    # Exports say which example a line was; an import gives new numbers.
+    "example_id": ("example_id",),
     "kind": ("kind",),
     "answer_style": ("answer_style",),
     "status": ("status",),
     "generator": ("generator",),
     "prompt_version": ("prompt_version",),
-    "subject": ("subject", "主題"),
+    "flags": ("flags",),
+    "subject": ("subject", "主題", "対象"),
+    "spellings": ("spellings", "別表記"),
     "tags": ("tags", "タグ"),
     "key_terms": ("key_terms",),
     "short_answer": ("short_answer",),
 }
 INSTRUCTIONS = ("instruction", "指示")
 INPUTS = ("input", "入力")
+# Alpaca's earlier turns of a conversation.
+HISTORY = "history"
 # These say something about an example of a fact, so they mean nothing where no column names the fact.
-OF_FACTS = ("kind", "status", "generator", "prompt_version")
+OF_FACTS = ("kind", "status", "generator", "prompt_version", "flags")
 CHOICES: dict[str, tuple[str, ...]] = {
     "kind": ("seed", "paraphrase", "reverse"),
     "answer_style": ("short", "detailed"),
@@ -40,6 +46,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "model": "assistant"}
 UNTRAINED_ROLES = ("system", "developer")
+# What a message may hold besides its text; an answer is trained without it.
+THOUGHTS = ("thinking", "reasoning_content", "reasoning")
 
 
 class Pair(NamedTuple):
@@ -54,7 +62,9 @@ class Pair(NamedTuple):
     status: str = "accepted"
     generator: str = ""
     prompt_version: str = ""
+    flags: str = "[]"
     subject: str = ""
+    spellings: str = "[]"
     tags: str = "[]"
     key_terms: str = "[]"
     short_answer: int | None = None
@@ -66,11 +76,12 @@ class Layout:
 
     columns: Mapping[str, str]
     input: str | None = None
+    history: str | None = None
 
     @property
     def used(self) -> set[str]:
         """The columns that are read."""
-        return {*self.columns.values(), *([self.input] if self.input else [])}
+        return {*self.columns.values(), *filter(None, (self.input, self.history))}
 
 
 def layout_of(columns: tuple[str, ...], mapping: Mapping[str, str]) -> Layout:
@@ -96,7 +107,8 @@ def layout_of(columns: tuple[str, ...], mapping: Mapping[str, str]) -> Layout:
         raise DatasetError(f"dataset.error_no_{'_'.join(missing)}_column", columns=_listed(columns))
     if "fact_id" not in found:
         found = {field: column for field, column in found.items() if field not in OF_FACTS}
-    return Layout(found, _input_column(found, by_name))
+    history = by_name.get(HISTORY) if "messages" not in found else None
+    return Layout(found, _input_column(found, by_name), history if history not in found.values() else None)
 
 
 def pair_of(line: int, row: Row, layout: Layout) -> Pair:
@@ -124,7 +136,9 @@ def pair_of(line: int, row: Row, layout: Layout) -> Pair:
         status=values.get("status") or "accepted",
         generator=values.get("generator", ""),
         prompt_version=values.get("prompt_version", ""),
+        flags=values.get("flags", "[]"),
         subject=values.get("subject", ""),
+        spellings=values.get("spellings", "[]"),
         tags=values.get("tags", "[]"),
         key_terms=values.get("key_terms", "[]"),
         short_answer=SHORT_ANSWERS[values.get("short_answer", "")],
@@ -157,6 +171,9 @@ def _listed(columns: tuple[str, ...]) -> str:
 
 def _plain_pair(row: Row, layout: Layout) -> tuple[str, str]:
     question, answer = row[layout.columns["question"]], row[layout.columns["answer"]]
+    if layout.history and (earlier := _from_json(row[layout.history])):
+        turns = len(earlier) if isinstance(earlier, list) else 1
+        raise DatasetError("dataset.error_turns", questions=turns + 1, answers=turns + 1)
     if isinstance(question, list) and isinstance(answer, list):
         # TRL's conversational form: the prompt and the completion are both lists of messages.
         return _conversation([*question, *answer])
@@ -183,6 +200,15 @@ def _conversation(value: object) -> tuple[str, str]:
     if len(said["user"]) != 1 or len(said["assistant"]) != 1:
         raise DatasetError("dataset.error_turns", questions=len(said["user"]), answers=len(said["assistant"]))
     return said["user"][0], said["assistant"][0]
+
+
+def thoughts_in(row: Row, layout: Layout) -> str:
+    """Where the messages of a record hold thoughts, as a person reads it; empty where they hold none."""
+    messages = _from_json(row[layout.columns["messages"]]) if "messages" in layout.columns else None
+    if not isinstance(messages, list):
+        return ""
+    held = (key for message in messages if isinstance(message, dict) for key in THOUGHTS if message.get(key))
+    return next((f"{layout.columns['messages']}: {key}" for key in held), "")
 
 
 def _content(message: Mapping[str, object]) -> str:
@@ -268,7 +294,9 @@ READ_AS: dict[str, Callable[[object, str], str]] = {
     "status": _choice,
     "generator": _short_text,
     "prompt_version": _short_text,
+    "flags": _list,
     "subject": _short_text,
+    "spellings": _list,
     "tags": _list,
     "key_terms": _terms,
     "short_answer": _truth,

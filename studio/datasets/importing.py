@@ -1,61 +1,151 @@
-"""Puts pairs of a file into a dataset as facts and examples; it must not know how a file is read."""
+"""Puts the pairs of files into a dataset as facts and examples; it must not know how a file is read."""
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from studio.datasets.columns import Pair
 from studio.datasets.edits import Edit, NewExample, NewFact
-from studio.datasets.model import RejectedLine
+from studio.datasets.model import ImportReport, RejectedLine
+from studio.datasets.reading import FilePairs, unused_columns
 from studio.errors import DatasetError
+from training.contract import Frozen
 
 # The facts of a dataset that hold a question and answer already.
 Existing = Mapping[tuple[str, str], list[int]]
+# A pair and the index of its file.
+Line = tuple[int, Pair]
+Facts = Literal["recover", "rows"] | Annotated[int, Field(ge=1)]
+NAMED_FILES = 3
+
+
+class ImportPlan(Frozen):
+    """How files are read: which column is which where its name does not say it, and which lines are one fact."""
+
+    columns: dict[str, str] = Field(default_factory=dict, description='For one: {"question": "Q", "answer": "A"}.')
+    facts: Facts = Field(
+        "recover",
+        description="Without a fact column: proposed by what the lines share, a fact a line, or one every n lines.",
+    )
+
+
+AS_FOUND = ImportPlan()
 
 
 @dataclass
-class _Group:
-    """The pairs of one fact, the seed first; `fact_id` where the dataset has the fact already."""
+class _Fact:
+    """The lines of one fact, the seed first; `fact_id` where the dataset has the fact already."""
 
-    pairs: list[Pair] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
     fact_id: int | None = None
+    origin: str = ""
 
-    def new_fact(self) -> NewFact:
+    def new(self) -> NewFact:
         """What the lines say of the fact: the first that says anything counts."""
+        pairs = [pair for _, pair in self.lines]
         return NewFact(
-            subject=next((pair.subject for pair in self.pairs if pair.subject), ""),
-            tags=next((pair.tags for pair in self.pairs if pair.tags != "[]"), "[]"),
-            key_terms=next((pair.key_terms for pair in self.pairs if pair.key_terms != "[]"), "[]"),
-            short_answer=next((pair.short_answer for pair in self.pairs if pair.short_answer is not None), None),
+            subject=next((pair.subject for pair in pairs if pair.subject), ""),
+            spellings=next((pair.spellings for pair in pairs if pair.spellings != "[]"), "[]"),
+            tags=next((pair.tags for pair in pairs if pair.tags != "[]"), "[]"),
+            key_terms=next((pair.key_terms for pair in pairs if pair.key_terms != "[]"), "[]"),
+            short_answer=next((pair.short_answer for pair in pairs if pair.short_answer is not None), None),
+            origin=self.origin,
         )
 
 
-def import_pairs(
-    db: sqlite3.Connection, dataset_id: int, pairs: Iterable[Pair], file: str
-) -> tuple[int, list[RejectedLine]]:
-    """Insert every pair that is not there yet as one edit; return how many that were, and the doubles left out.
+class Arrangement:
+    """The lines of files that are new to a dataset, by fact, and a report of each that it has already.
 
-    Pairs of one fact join the fact that the dataset has already where it holds one of them. Without a fact id every
-    pair is a fact of its own, so the same pair twice is a double; with one, it is a double within its fact only.
+    Lines of one fact join the fact that the dataset has already where it holds one of them. Without a fact column the
+    same pair twice is a double; with one, it is a double within its fact only.
     """
-    groups, doubles = _grouped(pairs, _existing(db, dataset_id))
-    imported = sum(len(group.pairs) for group in groups)
-    if imported:
-        edit = Edit(db, dataset_id, "dataset.undone_import", file=file, number=imported)
-        new = [group for group in groups if group.fact_id is None]
-        joining = [group for group in groups if group.fact_id is not None]
-        examples = []
-        for group, fact_id in zip(new, edit.add_facts([group.new_fact() for group in new]), strict=True):
-            examples.append(_example(fact_id, group.pairs[0], "seed"))
-            examples += [_example(fact_id, pair) for pair in group.pairs[1:]]
-        for group in joining:
-            examples += [_example(group.fact_id or 0, pair) for pair in group.pairs]
-        edit.add_examples(examples)
-    return imported, doubles
+
+    def __init__(self, files: Sequence[FilePairs], existing: Existing, facts: Facts) -> None:
+        self.files = files
+        self.existing = existing
+        self.doubles: list[RejectedLine] = []
+        stated, flat = self._stated_and_flat()
+        arranged = [self._without_doubles(lines) for lines in stated]
+        arranged += [self._without_doubles([line]) for line in flat]
+        # In the order of the files, whichever way a fact was found.
+        self.facts = sorted((fact for fact in arranged if fact.lines), key=lambda fact: min(map(_place, fact.lines)))
+
+    @property
+    def imported(self) -> int:
+        """How many lines come in."""
+        return sum(len(fact.lines) for fact in self.facts)
+
+    @property
+    def rejected(self) -> list[RejectedLine]:
+        """Every line that does not come in, in the order of the files."""
+        place = {file.file: index for index, file in enumerate(self.files)}
+        lines = [*(line for file in self.files for line in file.rejected), *self.doubles]
+        return sorted(lines, key=lambda rejected: (place[rejected.file], rejected.line))
+
+    def report(self, *, facts: int, examples: int) -> ImportReport:
+        """What came in, where the dataset holds so many facts and examples now."""
+        return ImportReport(
+            imported=self.imported,
+            rejected=self.rejected,
+            facts=facts,
+            examples=examples,
+            unused_columns=unused_columns(self.files),
+            proposed=sum(bool(fact.origin) for fact in self.facts),
+        )
+
+    def _stated_and_flat(self) -> tuple[list[list[Line]], list[Line]]:
+        """The lines whose file says their fact, by fact, and those of files that say nothing of facts."""
+        stated: dict[tuple[int, str], list[Line]] = defaultdict(list)
+        flat: list[Line] = []
+        lone: dict[tuple[str, str], Line] = {}
+        for index, file in enumerate(self.files):
+            says = any(pair.fact for pair in file.pairs)
+            for pair in file.pairs:
+                line, key = (index, pair), (pair.question, pair.answer)
+                if pair.fact:
+                    stated[index, "fact " + pair.fact].append(line)
+                elif key in self.existing or key in lone:
+                    self._report(line, lone.get(key))
+                else:
+                    lone[key] = line
+                    (stated[index, f"line {pair.line}"] if says else flat).append(line)
+        return list(stated.values()), flat
+
+    def _without_doubles(self, lines: list[Line]) -> _Fact:
+        """The fact of some lines, with a report of each that it holds already."""
+        known = (self.existing[key] for _, pair in lines if (key := (pair.question, pair.answer)) in self.existing)
+        fact = _Fact(fact_id=next((facts[0] for facts in known), None))
+        seen: dict[tuple[str, str], Line] = {}
+        for line in _seed_first(lines):
+            key = line[1].question, line[1].answer
+            if fact.fact_id is not None and fact.fact_id in self.existing.get(key, ()):
+                self._report(line, None)
+            elif key in seen:
+                self._report(line, seen[key])
+            else:
+                seen[key] = line
+                fact.lines.append(line)
+        return fact
+
+    def _report(self, line: Line, first: Line | None) -> None:
+        index, pair = line
+        if first is None:
+            error = DatasetError("dataset.error_double_in_dataset")
+        elif first[0] == index:
+            error = DatasetError("dataset.error_double_in_file", first=first[1].line)
+        else:
+            error = DatasetError(
+                "files.error_double_in_other_file", file=self.files[first[0]].file, first=first[1].line
+            )
+        self.doubles.append(RejectedLine.because(pair.line, error, self.files[index].file))
 
 
-def _existing(db: sqlite3.Connection, dataset_id: int) -> Existing:
+def existing_pairs(db: sqlite3.Connection, dataset_id: int) -> Existing:
+    """Which facts hold each pair of a dataset."""
     existing: dict[tuple[str, str], list[int]] = defaultdict(list)
     rows = db.execute("SELECT question, answer, fact_id FROM example WHERE dataset_id = ?", (dataset_id,))
     for question, answer, fact_id in rows:
@@ -63,57 +153,35 @@ def _existing(db: sqlite3.Connection, dataset_id: int) -> Existing:
     return existing
 
 
-def _grouped(pairs: Iterable[Pair], existing: Existing) -> tuple[list[_Group], list[RejectedLine]]:
-    """The pairs that are new, by fact in the order of the file, and a report of each double."""
-    lines_of: dict[str, list[Pair]] = {}
-    lone: dict[tuple[str, str], int] = {}
-    doubles: list[RejectedLine] = []
-    for pair in pairs:
-        if pair.fact:
-            lines_of.setdefault("fact " + pair.fact, []).append(pair)
-            continue
-        key = pair.question, pair.answer
-        if key in existing:
-            doubles.append(_double(pair, None))
-        elif key in lone:
-            doubles.append(_double(pair, lone[key]))
-        else:
-            lone[key] = pair.line
-            lines_of[f"line {pair.line}"] = [pair]
-    groups = [_without_doubles(lines, existing, doubles) for lines in lines_of.values()]
-    return [group for group in groups if group.pairs], doubles
+def insert(db: sqlite3.Connection, dataset_id: int, arranged: Arrangement, author: str) -> None:
+    """Put everything that is new into the dataset as one edit."""
+    if not arranged.imported:
+        return
+    names = [file.file for file in arranged.files]
+    named = ", ".join(names[:NAMED_FILES]) + (" …" if len(names) > NAMED_FILES else "")
+    edit = Edit(db, dataset_id, "dataset.undone_import", author=author, file=named, number=arranged.imported)
+    new = [fact for fact in arranged.facts if fact.fact_id is None]
+    examples = []
+    for fact, fact_id in zip(new, edit.add_facts([fact.new() for fact in new]), strict=True):
+        examples.append(_example(fact_id, fact.lines[0][1], "seed"))
+        examples += [_example(fact_id, pair) for _, pair in fact.lines[1:]]
+    for fact in arranged.facts:
+        if fact.fact_id is not None:
+            examples += [_example(fact.fact_id, pair) for _, pair in fact.lines]
+    edit.add_examples(examples)
 
 
-def _without_doubles(lines: list[Pair], existing: Existing, doubles: list[RejectedLine]) -> _Group:
-    """The group of one fact's lines; `doubles` gets a report of each line that its fact holds already."""
-    known = (existing[pair.question, pair.answer] for pair in lines if (pair.question, pair.answer) in existing)
-    group = _Group(fact_id=next((facts[0] for facts in known), None))
-    seen: dict[tuple[str, str], int] = {}
-    for pair in _seed_first(lines):
-        key = pair.question, pair.answer
-        if group.fact_id is not None and group.fact_id in existing.get(key, ()):
-            doubles.append(_double(pair, None))
-        elif key in seen:
-            doubles.append(_double(pair, seen[key]))
-        else:
-            seen[key] = pair.line
-            group.pairs.append(pair)
-    return group
+def _place(line: Line) -> tuple[int, int]:
+    return line[0], line[1].line
 
 
-def _seed_first(lines: list[Pair]) -> list[Pair]:
+def _seed_first(lines: list[Line]) -> list[Line]:
     """The lines with the seed moved to the front: the line that says so, else the first that is not reversed."""
     for wanted in (("seed",), ("", "paraphrase")):
-        for at, pair in enumerate(lines):
+        for at, (_, pair) in enumerate(lines):
             if pair.kind in wanted:
-                return [pair, *lines[:at], *lines[at + 1 :]]
+                return [lines[at], *lines[:at], *lines[at + 1 :]]
     return lines
-
-
-def _double(pair: Pair, first_line: int | None) -> RejectedLine:
-    if first_line is None:
-        return RejectedLine.because(pair.line, DatasetError("dataset.error_double_in_dataset"))
-    return RejectedLine.because(pair.line, DatasetError("dataset.error_double_in_file", first=first_line))
 
 
 def _example(fact_id: int, pair: Pair, kind: str = "") -> NewExample:
@@ -127,4 +195,5 @@ def _example(fact_id: int, pair: Pair, kind: str = "") -> NewExample:
         answer=pair.answer,
         generator=pair.generator,
         prompt_version=pair.prompt_version,
+        flags=pair.flags,
     )

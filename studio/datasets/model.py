@@ -106,16 +106,17 @@ class Counts(Frozen):
 class RejectedLine(Frozen):
     """A line of an imported file that did not come in, and why; `reason` is the English sentence."""
 
+    file: str = ""
     line: int = Field(description="Line of the file, or position in a JSON list or a Parquet table, from 1.")
     reason: str
     key: str
     values: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
-    def because(cls, line: int, error: StudioError) -> Self:
+    def because(cls, line: int, error: StudioError, file: str = "") -> Self:
         """The report of a line that raised `error`."""
         values = {name: str(value) for name, value in error.values.items()}
-        return cls(line=line, reason=str(error), key=error.key, values=values)
+        return cls(file=file, line=line, reason=str(error), key=error.key, values=values)
 
     def text(self, locale: str = "en") -> str:
         """The reason in "ja" or "en"."""
@@ -129,7 +130,8 @@ class ImportReport(Frozen):
     rejected: list[RejectedLine]
     facts: int = Field(description="Facts of the dataset after the import.")
     examples: int = Field(description="Examples of the dataset after the import.")
-    unused_columns: list[str] = Field(default_factory=list, description="Columns of the file that were not read.")
+    unused_columns: list[str] = Field(default_factory=list, description="Columns of the files that were not read.")
+    proposed: int = Field(0, description="Facts made of several lines because of what these share.")
 
 
 class Undone(Frozen):
