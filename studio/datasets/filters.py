@@ -47,7 +47,8 @@ def condition_of(dataset_id: int, selection: Selection) -> Condition:
     """A condition on `example`, and its values."""
     if not isinstance(selection, Filter):
         ids = json.dumps(sorted(set(selection)))
-        return "dataset_id = ? AND id IN (SELECT value FROM json_each(?))", [dataset_id, ids]
+        # The plus keeps SQLite from walking the whole dataset's index for a few ids.
+        return "+dataset_id = ? AND id IN (SELECT value FROM json_each(?))", [dataset_id, ids]
     terms: list[Condition] = [
         ("dataset_id = ?", [dataset_id]),
         *_small_terms(selection),
