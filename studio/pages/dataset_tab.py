@@ -10,12 +10,14 @@ from studio.pages.augment_panel import build_augment_panel
 from studio.pages.dataset_list import build_dataset_list
 from studio.pages.language import label
 from studio.pages.parts import QUIET
+from studio.pages.review_panel import build_review_panel
 from studio.pages.shell import Shell
 
 # In the order of the work; a section's label is dataset_page.tab_<name>.
 SECTIONS: dict[str, Callable[[Studio, Shell], Any]] = {
     "list": build_dataset_list,
     "augment": build_augment_panel,
+    "review": build_review_panel,
 }
 
 
