@@ -4,7 +4,7 @@ Knows units and weights, not files, tables or how the pieces were made.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from studio.datasets.likeness import Units, Weights
@@ -13,7 +13,8 @@ from studio.datasets.likeness import Units, Weights
 # Measured on quiz questions: with less, questions about one another's answers are joined whatever they ask.
 TERM_FOUND = 0.6
 RELATION_FOUND = 0.3
-HEAVIER_FOUND = 0.2
+# Of two pairs alone more must agree: a quiz question says more of its answer than is one fact.
+HEAVIER_FOUND = {False: 0.2, True: 0.4}
 # A shared year or a shared 「人」 is no term.
 LEAST_WEIGHT = 15.0
 # Pieces are compared where the rarest units of an answer stand in the other's question; too common ones say nothing.
@@ -30,15 +31,15 @@ class Piece:
     asked: Units
     term: Units
     said: Units
+    alone: bool
 
 
-def piece_of(questions: Iterable[Units], answers: Iterable[Units]) -> Piece:
+def piece_of(questions: Collection[Units], answers: Collection[Units]) -> Piece:
     """The piece of some pairs; its term is what every answer says beyond the questions, or the shortest of them."""
     asked = frozenset[str]().union(*questions)
-    answers = list(answers)
     told = [answer - asked for answer in answers]
     term = frozenset.intersection(*told) or min(told, key=len)
-    return Piece(asked, term, asked.union(*answers))
+    return Piece(asked, term, asked.union(*answers), alone=len(questions) == len(answers) == 1)
 
 
 def crossings(pieces: Sequence[Piece], weights: Weights) -> list[tuple[int, int]]:
@@ -75,7 +76,7 @@ def _score(one: Piece, other: Piece, weights: Weights) -> float:
     # Whoever directed a film and wrote it too has two facts with it: what else is said must agree.
     said = one.said - named, other.said - named
     relation = weights.shared(*said)
-    told = weights.sum(said[0] & said[1]) >= HEAVIER_FOUND * max(map(weights.sum, said))
+    told = weights.sum(said[0] & said[1]) >= HEAVIER_FOUND[one.alone and other.alone] * max(map(weights.sum, said))
     return found + relation if told and relation >= RELATION_FOUND else 0.0
 
 
