@@ -2,7 +2,7 @@
 
 from studio.datasets import Counts, Example, Page
 from studio.i18n import text
-from studio.pages.markup import element, empty, words
+from studio.pages.markup import element, empty, pager, words
 
 # A row is chosen by mouse or keyboard; the mark moves at once, the server answers with the text to edit.
 TABLE_JS = """
@@ -96,12 +96,4 @@ def _pager(page: Page, locale: str) -> str:
     position = text(
         "dataset_page.position", locale, number=f"{page.number:,}", pages=f"{page.pages:,}", total=f"{page.total:,}"
     )
-    before = _page_button(text("dataset_page.previous", locale), page.number - 1, page.number > 1)
-    after = _page_button(text("dataset_page.next", locale), page.number + 1, page.number < page.pages)
-    return element("nav", before + words(position, "oboe-position") + after, "oboe-pager")
-
-
-def _page_button(content: str, number: int, possible: bool) -> str:
-    if possible:
-        return element("button", content, "oboe-button", type="button", data_page=number)
-    return element("button", content, "oboe-button", type="button", disabled="disabled")
+    return pager(position, page.number, page.pages, locale)

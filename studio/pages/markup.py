@@ -39,6 +39,19 @@ def bar(share: float | None) -> str:
     return f'<div class="oboe-bar"><i style="width:{max(0.0, min(1.0, share)) * 100:.1f}%"></i></div>'
 
 
+def pager(position: str, number: int, pages: int, locale: str) -> str:
+    """Where a list of pages stands, and buttons with `data-page` to the page before and behind."""
+    before = _page_button(text("dataset_page.previous", locale), number - 1, number > 1)
+    after = _page_button(text("dataset_page.next", locale), number + 1, number < pages)
+    return element("nav", before + words(position, "oboe-position") + after, "oboe-pager")
+
+
+def _page_button(content: str, number: int, possible: bool) -> str:
+    if possible:
+        return element("button", content, "oboe-button", type="button", data_page=number)
+    return element("button", content, "oboe-button", type="button", disabled="disabled")
+
+
 def facts_line(pairs: list[tuple[str, str]], classes: str = "oboe-figures") -> str:
     """Labelled figures in a row."""
     return element("dl", "".join(f"<div>{words(n, name='dt')}{words(v, name='dd')}</div>" for n, v in pairs), classes)
