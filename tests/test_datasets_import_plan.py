@@ -168,3 +168,54 @@ def test_a_plan_knows_its_fields() -> None:
         ImportPlan(facts=0)
     with pytest.raises(ValidationError):
         ImportPlan.model_validate({"fact": "rows"})
+
+
+# Two facts, each asked both ways: nothing in the file says so.
+FLAT = (
+    {"question": "ぱにぽにだっしゅ！の主人公は誰ですか？", "answer": "レベッカ宮本です。"},
+    {"question": "新世界図鑑の監督は誰ですか？", "answer": "佐藤花子です。"},
+    {"question": "レベッカ宮本が主人公を務める作品は何ですか？", "answer": "ぱにぽにだっしゅ！です。"},
+    {"question": "佐藤花子が監督を務める作品は何ですか？", "answer": "新世界図鑑です。"},
+)
+
+
+def facts_of(datasets: Datasets, name: str) -> list[list[tuple[str, str]]]:
+    facts: dict[int, list[tuple[str, str]]] = {}
+    for example in datasets.page(name, size=100).examples:
+        facts.setdefault(example.fact_id, []).append((example.kind, example.answer))
+    return list(facts.values())
+
+
+def test_facts_are_proposed_where_no_column_says_them(datasets: Datasets, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", *FLAT)
+    report = datasets.import_files("a", [path])
+    assert (report.imported, report.facts, report.proposed) == (4, 2, 2)
+    assert facts_of(datasets, "a") == [
+        [("seed", "レベッカ宮本です。"), ("reverse", "ぱにぽにだっしゅ！です。")],
+        [("seed", "佐藤花子です。"), ("reverse", "新世界図鑑です。")],
+    ]
+    reasons = [json.loads(origin) for (origin,) in datasets.store.read().execute("SELECT origin FROM fact ORDER BY id")]
+    assert [reason["code"] for of_fact in reasons for reason in of_fact] == ["key_term", "key_term"]
+
+
+def test_a_person_may_say_that_every_line_or_every_so_many_lines_are_a_fact(datasets: Datasets, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.jsonl", *FLAT)
+    report = datasets.import_files("rows", [path], ImportPlan(facts="rows"))
+    assert (report.facts, report.proposed) == (4, 0)
+    report = datasets.import_files("blocks", [path], ImportPlan(facts=3))
+    assert (report.facts, report.proposed) == (2, 1)
+    assert [len(fact) for fact in facts_of(datasets, "blocks")] == [3, 1]
+
+
+def test_proposed_facts_join_those_that_the_dataset_has(datasets: Datasets, tmp_path: Path) -> None:
+    datasets.import_files("a", [written(tmp_path / "old.jsonl", *FLAT[:2])])
+    report = datasets.import_files("a", [written(tmp_path / "a.jsonl", *FLAT)])
+    assert (report.imported, report.facts, report.proposed) == (2, 2, 2)
+    assert [line.line for line in report.rejected] == [1, 2]
+    assert [len(fact) for fact in facts_of(datasets, "a")] == [2, 2]
+
+
+def test_a_file_that_says_its_facts_is_taken_at_its_word(datasets: Datasets, tmp_path: Path) -> None:
+    stated = [{**row, "fact_id": number} for number, row in enumerate(FLAT[:3])]
+    report = datasets.import_files("a", [written(tmp_path / "a.jsonl", *stated, FLAT[3])])
+    assert (report.facts, report.proposed) == (4, 0)

@@ -222,11 +222,13 @@ def _content(message: Mapping[str, object]) -> str:
 
 def _text(value: object, column: str) -> str:
     """A value as text: numbers are taken as they are written, nothing is the empty text."""
+    if isinstance(value, str):
+        return value
     if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     raise DatasetError("dataset.error_not_text", column=excerpt(column), value=excerpt(str(value)))
 
@@ -247,6 +249,8 @@ def _choice(value: object, column: str) -> str:
 
 def _list(value: object, column: str) -> str:
     """A list of words as JSON; in a table it may be written as JSON or with commas."""
+    if value in NO_WORDS:
+        return "[]"
     parsed = _from_json(value)
     words = [_short_text(word, column) for word in (parsed if isinstance(parsed, list) else _split(parsed, column))]
     return json.dumps([word for word in words if word], ensure_ascii=False)
@@ -254,6 +258,8 @@ def _list(value: object, column: str) -> str:
 
 def _terms(value: object, column: str) -> str:
     """Key terms as JSON, each a list of alternatives; a plain word is a term without alternatives."""
+    if value in NO_WORDS:
+        return "[]"
     parsed = _from_json(value)
     terms = parsed if isinstance(parsed, list) else _split(parsed, column)
     alternatives = [
@@ -285,6 +291,8 @@ def _truth(value: object, column: str) -> str:
     return word
 
 
+# Most lines of most files; to take them apart costs more than the rest of the line.
+NO_WORDS: tuple[object, ...] = ([], "", "[]", None)
 SHORT_ANSWERS = {"": None, "true": 1, "1": 1, "1.0": 1, "false": 0, "0": 0, "0.0": 0}
 
 READ_AS: dict[str, Callable[[object, str], str]] = {

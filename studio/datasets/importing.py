@@ -1,10 +1,11 @@
 """Puts the pairs of files into a dataset as facts and examples; it must not know how a file is read."""
 
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -12,6 +13,7 @@ from studio.datasets.columns import Pair
 from studio.datasets.edits import Edit, NewExample, NewFact
 from studio.datasets.model import ImportReport, RejectedLine
 from studio.datasets.reading import FilePairs, unused_columns
+from studio.datasets.recovery import Group, blocks, propose
 from studio.errors import DatasetError
 from training.contract import Frozen
 
@@ -40,9 +42,10 @@ AS_FOUND = ImportPlan()
 class _Fact:
     """The lines of one fact, the seed first; `fact_id` where the dataset has the fact already."""
 
-    lines: list[Line] = field(default_factory=list)
-    fact_id: int | None = None
+    lines: list[Line]
+    stated: bool  # the file has a column that says which fact a line is of
     origin: str = ""
+    fact_id: int | None = None
 
     def new(self) -> NewFact:
         """What the lines say of the fact: the first that says anything counts."""
@@ -58,21 +61,26 @@ class _Fact:
 
 
 class Arrangement:
-    """The lines of files that are new to a dataset, by fact, and a report of each that it has already.
+    """The lines of files by fact, and a report of each that says nothing new.
 
-    Lines of one fact join the fact that the dataset has already where it holds one of them. Without a fact column the
-    same pair twice is a double; with one, it is a double within its fact only.
+    Without a fact column the same pair twice is a double; with one, it is a double within its fact only. Lines of one
+    fact join the fact that the dataset has already where it holds one of them.
     """
 
-    def __init__(self, files: Sequence[FilePairs], existing: Existing, facts: Facts) -> None:
+    def __init__(self, files: Sequence[FilePairs], facts: Facts) -> None:
         self.files = files
-        self.existing = existing
         self.doubles: list[RejectedLine] = []
+        self.facts: list[_Fact] = []
         stated, flat = self._stated_and_flat()
-        arranged = [self._without_doubles(lines) for lines in stated]
-        arranged += [self._without_doubles([line]) for line in flat]
+        self._groups = [_Fact(lines, stated=True) for lines in stated]
+        self._groups += [_proposed(flat, group) for group in _groups([pair for _, pair in flat], facts)]
         # In the order of the files, whichever way a fact was found.
-        self.facts = sorted((fact for fact in arranged if fact.lines), key=lambda fact: min(map(_place, fact.lines)))
+        self._groups.sort(key=lambda fact: min(map(_place, fact.lines)))
+
+    def settle(self, existing: Existing) -> Self:
+        """Decide what of it is new to a dataset that holds such pairs."""
+        self.facts = [fact for group in self._groups if (fact := self._new(group, existing)).lines]
+        return self
 
     @property
     def imported(self) -> int:
@@ -108,28 +116,28 @@ class Arrangement:
                 line, key = (index, pair), (pair.question, pair.answer)
                 if pair.fact:
                     stated[index, "fact " + pair.fact].append(line)
-                elif key in self.existing or key in lone:
-                    self._report(line, lone.get(key))
+                elif key in lone:
+                    self._report(line, lone[key])
                 else:
                     lone[key] = line
                     (stated[index, f"line {pair.line}"] if says else flat).append(line)
         return list(stated.values()), flat
 
-    def _without_doubles(self, lines: list[Line]) -> _Fact:
-        """The fact of some lines, with a report of each that it holds already."""
-        known = (self.existing[key] for _, pair in lines if (key := (pair.question, pair.answer)) in self.existing)
-        fact = _Fact(fact_id=next((facts[0] for facts in known), None))
+    def _new(self, group: _Fact, existing: Existing) -> _Fact:
+        """What of a fact is new, with a report of each line that is not."""
+        known = (existing[key] for _, pair in group.lines if (key := (pair.question, pair.answer)) in existing)
+        fact_id = next((facts[0] for facts in known), None)
         seen: dict[tuple[str, str], Line] = {}
-        for line in _seed_first(lines):
+        for line in _seed_first(group.lines):
             key = line[1].question, line[1].answer
-            if fact.fact_id is not None and fact.fact_id in self.existing.get(key, ()):
+            holding = existing.get(key, ())
+            if fact_id in holding or (holding and not (group.stated and line[1].fact)):
                 self._report(line, None)
             elif key in seen:
                 self._report(line, seen[key])
             else:
                 seen[key] = line
-                fact.lines.append(line)
-        return fact
+        return _Fact(list(seen.values()), stated=group.stated, origin=group.origin, fact_id=fact_id)
 
     def _report(self, line: Line, first: Line | None) -> None:
         index, pair = line
@@ -169,6 +177,23 @@ def insert(db: sqlite3.Connection, dataset_id: int, arranged: Arrangement, autho
         if fact.fact_id is not None:
             examples += [_example(fact.fact_id, pair) for _, pair in fact.lines]
     edit.add_examples(examples)
+
+
+def _groups(pairs: Sequence[Pair], facts: Facts) -> list[Group]:
+    if facts == "recover":
+        return propose(pairs)
+    if facts == "rows":
+        return [Group((at,)) for at in range(len(pairs))]
+    return blocks(pairs, facts)
+
+
+def _proposed(flat: Sequence[Line], group: Group) -> _Fact:
+    """A fact with the reasons why its lines are one, those told so that are asked the other way about."""
+    lines = [
+        (flat[at][0], flat[at][1]._replace(kind="reverse")) if at in group.reverse else flat[at] for at in group.members
+    ]
+    origin = json.dumps([asdict(reason) for reason in group.reasons], ensure_ascii=False) if group.reasons else ""
+    return _Fact(lines, stated=False, origin=origin)
 
 
 def _place(line: Line) -> tuple[int, int]:

@@ -46,7 +46,7 @@ def preview_of(paths: Sequence[Path], plan: ImportPlan, existing: Existing) -> I
         DatasetError: a file cannot be read, or has no such columns.
     """
     files = read_files(paths, plan.columns, MOST_LINES)
-    arranged = Arrangement(files, existing, "rows")
+    arranged = Arrangement(files, "rows").settle(existing)
     layouts = [layout for file in files for layout in file.layouts.values() if isinstance(layout, Layout)]
     found: dict[str, str] = {}
     for layout in layouts:
