@@ -105,7 +105,37 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE example ADD COLUMN flags TEXT NOT NULL DEFAULT '[]';
     -- How a run shall split this dataset where nobody says otherwise; JSON of RunConfig's fields.
     ALTER TABLE dataset ADD COLUMN splits TEXT NOT NULL DEFAULT '{}';
-    CREATE INDEX example_status ON example (dataset_id, status, fact_id);
+    -- All that the list filters by, in its order: pages and counts are read off one index, and a decision writes one.
+    DROP INDEX example_order;
+    DROP INDEX example_counts;
+    CREATE INDEX example_order ON example (dataset_id, fact_id, id, kind, status, answer_style, generator);
+    CREATE INDEX example_newest ON example (dataset_id, updated_at);
+    CREATE INDEX example_length ON example (dataset_id, length(answer));
+    -- The same index of texts with an end mark behind each, so that one and two characters are found in it too.
+    DROP TRIGGER example_text_insert;
+    DROP TRIGGER example_text_delete;
+    DROP TRIGGER example_text_update;
+    DROP TABLE example_text;
+    CREATE VIRTUAL TABLE example_text USING fts5 (
+        folded_question, folded_answer, content = '', columnsize = 0, tokenize = 'trigram case_sensitive 1'
+    );
+    CREATE VIRTUAL TABLE example_gram USING fts5vocab (example_text, instance);
+    INSERT INTO example_text (rowid, folded_question, folded_answer)
+    SELECT id, folded_question || char(1, 1), folded_answer || char(1, 1) FROM example ORDER BY id;
+    CREATE TRIGGER example_text_insert AFTER INSERT ON example BEGIN
+        INSERT INTO example_text (rowid, folded_question, folded_answer)
+        VALUES (new.id, new.folded_question || char(1, 1), new.folded_answer || char(1, 1));
+    END;
+    CREATE TRIGGER example_text_delete AFTER DELETE ON example BEGIN
+        INSERT INTO example_text (example_text, rowid, folded_question, folded_answer)
+        VALUES ('delete', old.id, old.folded_question || char(1, 1), old.folded_answer || char(1, 1));
+    END;
+    CREATE TRIGGER example_text_update AFTER UPDATE OF folded_question, folded_answer ON example BEGIN
+        INSERT INTO example_text (example_text, rowid, folded_question, folded_answer)
+        VALUES ('delete', old.id, old.folded_question || char(1, 1), old.folded_answer || char(1, 1));
+        INSERT INTO example_text (rowid, folded_question, folded_answer)
+        VALUES (new.id, new.folded_question || char(1, 1), new.folded_answer || char(1, 1));
+    END;
     CREATE INDEX edit_of_author ON edit (dataset_id, author, id) WHERE undone_at IS NULL;
     -- What a base model answered to a seed question before any training.
     CREATE TABLE known_fact (

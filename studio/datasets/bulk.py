@@ -4,20 +4,21 @@ import sqlite3
 from collections.abc import Sequence
 
 from studio.datasets.edits import Edit
-from studio.datasets.filters import Condition, Filter, Selection, condition_of
+from studio.datasets.filters import Filter, Selection, condition_of
 from studio.datasets.model import ExampleStatus
 from studio.datasets.search import require_own_example
 from studio.datasets.text import clean, excerpt
+from studio.datasets.text_index import Condition
 
 
 def count_of(db: sqlite3.Connection, dataset_id: int, selection: Selection) -> int:
     """How many examples a selection means."""
-    return _number(db, condition_of(dataset_id, selection))
+    return _number(db, condition_of(db, dataset_id, selection))
 
 
 def deletion_count_of(db: sqlite3.Connection, dataset_id: int, selection: Selection) -> int:
     """How many examples go when those of a selection are deleted."""
-    return _number(db, _with_their_facts(condition_of(dataset_id, selection)))
+    return _number(db, _with_their_facts(condition_of(db, dataset_id, selection)))
 
 
 def set_status(
@@ -78,7 +79,7 @@ def _with_their_facts(condition: Condition) -> Condition:
 
 def _existing(db: sqlite3.Connection, dataset_id: int, selection: Selection) -> Condition:
     """The condition of a selection; ids that a person saw in the list must still be there."""
-    condition = condition_of(dataset_id, selection)
+    condition = condition_of(db, dataset_id, selection)
     if not isinstance(selection, Filter) and _number(db, condition) != len(set(selection)):
         _refuse_missing(db, dataset_id, selection)
     return condition

@@ -6,18 +6,18 @@ of what changed, so undo puts back the very ids, texts and times that were there
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import chain, groupby, islice
 from typing import Literal, NamedTuple
 
-from studio.datasets.filters import Condition
 from studio.datasets.model import Undone
 from studio.datasets.text import fold
+from studio.datasets.text_index import Condition
 from studio.errors import DatasetError
 
-Entity = Literal["fact", "example"]
+Entity = Literal["fact", "example", "document"]
 Value = str | int | None
 
 COLUMNS: dict[Entity, tuple[str, ...]] = {
@@ -39,13 +39,16 @@ COLUMNS: dict[Entity, tuple[str, ...]] = {
         "folded_question",
         "folded_answer",
     ),
+    # All that is ever changed of an article: whether it is left out.
+    "document": ("id", "excluded"),
 }
-# Thousands of ids at a time: SQLite binds at most 32,766 values.
+# Thousands of ids at a time.
 CHUNK = 10_000
+# SQLite binds no more.
+VALUES_A_STATEMENT = 32_766
 
 
-@dataclass(frozen=True)
-class NewFact:
+class NewFact(NamedTuple):
     """A fact to be inserted; lists are JSON, short_answer is None until a person decides."""
 
     subject: str = ""
@@ -90,15 +93,15 @@ class Edit:
     def add_facts(self, facts: Sequence[NewFact]) -> range:
         """Insert new facts in the order given, and give their ids."""
         first = self._next_id("fact")
-        rows = ((first + at, self.dataset_id, *astuple(fact)) for at, fact in enumerate(facts))
-        self.db.executemany(_insert("fact", COLUMNS["fact"]), rows)
+        rows = ((first + at, self.dataset_id, *fact) for at, fact in enumerate(facts))
+        insert(self.db, "fact", COLUMNS["fact"], rows)
         return self._log_created("fact", range(first, first + len(facts)))
 
     def add_examples(self, examples: Sequence[NewExample]) -> range:
         """Insert new examples in the order given, and give their ids."""
         first = self._next_id("example")
         rows = (self._row(first + at, example) for at, example in enumerate(examples))
-        self.db.executemany(_insert("example", COLUMNS["example"]), rows)
+        insert(self.db, "example", COLUMNS["example"], rows)
         return self._log_created("example", range(first, first + len(examples)))
 
     def change_example(self, example_id: int, **values: str | int) -> None:
@@ -112,6 +115,14 @@ class Edit:
     def change_fact(self, fact_id: int, **values: Value) -> None:
         """Set columns of one fact."""
         self._change("fact", fact_id, values)
+
+    def change_document(self, document_id: int, excluded: str) -> None:
+        """Set why an article is left out; empty puts it back in."""
+        self._change("document", document_id, {"excluded": excluded})
+
+    def log_documents(self, ids: Iterable[int]) -> None:
+        """Note articles that were inserted before, so that undo takes them out again."""
+        self._log("document", ((key, None, None) for key in ids))
 
     def change_all(self, entity: Entity, column: str, new: tuple[str, Value], of: Condition) -> int:
         """Set a column of all that a condition names to an SQL expression with one value; return how many those are."""
@@ -136,7 +147,7 @@ class Edit:
         """Delete facts whose examples are deleted or moved already."""
         return self._delete("fact", ("id IN (SELECT value FROM json_each(?))", [json.dumps(list(ids))]))
 
-    def _change(self, entity: Entity, key: int, values: dict[str, Value]) -> None:
+    def _change(self, entity: Entity, key: int, values: Mapping[str, Value]) -> None:
         row = self.db.execute(f"SELECT id, {', '.join(values)} FROM {entity} WHERE id = ?", (key,)).fetchone()
         before = dict(zip(("id", *values), row, strict=True))
         after = {"id": key} | values
@@ -153,7 +164,8 @@ class Edit:
             (self.edit_id, entity, *values),
         )
         return self.db.execute(
-            f"DELETE FROM {entity} WHERE id IN (SELECT entity_id FROM edit_change WHERE edit_id = ? AND entity = ?)",
+            f"DELETE FROM {entity} WHERE id IN (SELECT entity_id FROM edit_change"
+            " WHERE edit_id = ? AND entity = ? AND before NOTNULL AND after IS NULL)",
             (self.edit_id, entity),
         ).rowcount
 
@@ -193,21 +205,17 @@ class Edit:
 
 
 class _Change(NamedTuple):
-    """What one edit did to one fact or example: created without `before`, deleted without `after`."""
+    """What one edit did to one fact or example: created without `before`, deleted if so."""
 
     entity: Entity
     key: int
-    before: dict[str, Value] | None
+    before: dict[str, Value]
     deleted: bool
 
     @property
     def shape(self) -> tuple[Entity, tuple[str, ...], bool]:
-        """Changes of one shape are taken back by one statement; columns newer than an image keep their defaults."""
-        return (
-            self.entity,
-            tuple(column for column in COLUMNS[self.entity] if column in (self.before or ())),
-            self.deleted,
-        )
+        """Changes of one shape are taken back together; columns newer than an image keep their defaults."""
+        return self.entity, tuple(self.before), self.deleted
 
 
 def undo_last(db: sqlite3.Connection, dataset_id: int, author: str) -> Undone:
@@ -249,40 +257,56 @@ def _require_unchanged_since(db: sqlite3.Connection, edit_id: int) -> None:
 def _take_back(db: sqlite3.Connection, edit_id: int) -> None:
     """Undo the changes of an edit from the last to the first, so that every step meets what it left behind."""
     last = None
-    while changes := _changes_before(db, edit_id, last):
-        last = changes[-1][0]
-        for (entity, columns, deleted), run in groupby((change for _, change in changes), key=lambda c: c.shape):
+    while rows := _rows_before(db, edit_id, last):
+        last = rows[-1][0]
+        changes = [
+            _Change(entity, key, json.loads(before or "{}"), bool(deleted)) for _, entity, key, before, deleted in rows
+        ]
+        for (entity, columns, deleted), run in groupby(changes, key=lambda change: change.shape):
             same = list(run)
             if not columns:
-                db.executemany(f"DELETE FROM {entity} WHERE id = ?", [(change.key,) for change in reversed(same)])
-                continue
-            images = [change.before or {} for change in same]
-            if deleted:  # ascending, as FTS5 likes to get its texts
-                rows = [tuple(image[column] for column in columns) for image in reversed(images)]
-                db.executemany(_insert(entity, columns), rows)
+                delete(db, entity, [change.key for change in same])
+            elif deleted:  # ascending, as FTS5 likes to get its texts
+                insert(db, entity, columns, [tuple(change.before.values()) for change in reversed(same)])
             else:
-                values = [(*(image[column] for column in columns[1:]), image["id"]) for image in images]
-                db.executemany(_update(entity, columns[1:]), values)
+                _set_back(db, entity, same)
 
 
-def _changes_before(db: sqlite3.Connection, edit_id: int, last: int | None) -> list[tuple[int, _Change]]:
-    rows = db.execute(
+def _set_back(db: sqlite3.Connection, entity: Entity, changes: Sequence[_Change]) -> None:
+    """Give changed columns their earlier values, all that get the same ones in one statement."""
+    alike: dict[tuple[Value, ...], list[int]] = {}
+    for key, before in {change.key: change.before for change in changes}.items():
+        alike.setdefault(tuple(before.values())[1:], []).append(key)
+    columns = tuple(changes[0].before)[1:]
+    assignments = ", ".join(f"{column} = ?" for column in columns)
+    for values, keys in alike.items():
+        where = "id IN (SELECT value FROM json_each(?))"
+        db.execute(f"UPDATE {entity} SET {assignments} WHERE {where}", (*values, json.dumps(keys)))
+
+
+def _rows_before(db: sqlite3.Connection, edit_id: int, last: int | None) -> list[tuple[int, Entity, int, str, int]]:
+    return db.execute(
         "SELECT id, entity, entity_id, before, after IS NULL FROM edit_change"
         " WHERE edit_id = ? AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?",
         (edit_id, last, last, CHUNK),
-    )
-    return [
-        (change_id, _Change(entity, key, json.loads(before) if before else None, bool(deleted)))
-        for change_id, entity, key, before, deleted in rows
-    ]
+    ).fetchall()
 
 
 def _update(entity: Entity, columns: Sequence[str]) -> str:
     return f"UPDATE {entity} SET {', '.join(f'{column} = ?' for column in columns)} WHERE id = ?"
 
 
-def _insert(entity: Entity, columns: Sequence[str]) -> str:
-    return f"INSERT INTO {entity} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+def insert(db: sqlite3.Connection, entity: Entity, columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
+    """Insert many rows a statement: after each, FTS5 writes what it has gathered, which takes five times as long."""
+    waiting, listed = iter(rows), ", ".join(columns)
+    while chunk := list(islice(waiting, VALUES_A_STATEMENT // len(columns))):
+        marks = ", ".join([f"({', '.join('?' * len(columns))})"] * len(chunk))
+        db.execute(f"INSERT INTO {entity} ({listed}) VALUES {marks}", list(chain.from_iterable(chunk)))
+
+
+def delete(db: sqlite3.Connection, entity: Entity, ids: Sequence[int]) -> None:
+    """Delete rows by their ids, in one statement for the same reason."""
+    db.execute(f"DELETE FROM {entity} WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
 
 
 def _json(image: dict[str, Value]) -> str:

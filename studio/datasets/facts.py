@@ -70,10 +70,10 @@ def edit_fact(db: sqlite3.Connection, dataset_id: int, fact_id: int, author: str
 
 def merge_facts(db: sqlite3.Connection, dataset_id: int, ids: Sequence[int], author: str) -> int:
     """Move all examples into the first fact, which takes over what it does not say itself; return its id."""
-    kept, *others = [require_fact(db, fact_id, dataset_id) for fact_id in dict.fromkeys(ids)] or [None]
-    if kept is None or not others:
+    facts = [require_fact(db, fact_id, dataset_id) for fact_id in dict.fromkeys(ids)]
+    if len(facts) < 2:
         raise DatasetError("dataset.error_merge_one")
-    facts = [kept, *others]
+    kept, *others = facts
     edit = Edit(
         db, dataset_id, "dataset.undone_merge", author=author, number=len(facts), question=excerpt(kept.question)
     )

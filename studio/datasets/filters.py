@@ -1,20 +1,19 @@
 """Which examples a person means: a filter or ids as one SQL condition; it must not know what is done to them."""
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from studio.datasets.model import ExampleStatus
-from studio.datasets.text import fold, is_storable
+from studio.datasets.splits import split_of_examples, splits_of
+from studio.datasets.text_index import Condition, condition_of_scan, condition_of_search
 from training.contract import AnswerStyle, ExampleKind, Frozen, Split
 
-Sort = Literal["fact", "newest", "question", "longest", "shortest"]
-Condition = tuple[str, list[str | int]]
+Sort = Literal["fact", "newest", "longest", "shortest"]
 
-# FTS5's trigrams know no shorter text: one and two characters are looked for by reading the base table.
-SHORTEST_INDEXED = 3
 # Who made an example, as people say it; anything else is a generator's exact name.
 SOURCES = {
     "person": "generator = ''",
@@ -43,22 +42,31 @@ Selection = Filter | Sequence[int]
 EVERYTHING = Filter()
 
 
-def condition_of(dataset_id: int, selection: Selection) -> Condition:
-    """A condition on `example`, and its values."""
+def condition_of(db: sqlite3.Connection, dataset_id: int, selection: Selection, *, scan: bool = False) -> Condition:
+    """A condition on `example`, and its values; `scan` searches text by text."""
+    # The plus keeps SQLite from walking the whole dataset's index for a few ids.
+    owned: Condition = ("+dataset_id = ?", [dataset_id])
     if not isinstance(selection, Filter):
-        ids = json.dumps(sorted(set(selection)))
-        # The plus keeps SQLite from walking the whole dataset's index for a few ids.
-        return "+dataset_id = ? AND id IN (SELECT value FROM json_each(?))", [dataset_id, ids]
-    terms: list[Condition] = [
-        ("dataset_id = ?", [dataset_id]),
-        *_small_terms(selection),
-        *_search_terms(selection.search),
-    ]
+        return _all_of([owned, ("id IN (SELECT value FROM json_each(?))", [json.dumps(sorted(set(selection)))])])
+    search = condition_of_search(selection.search)
+    if search is None or scan:
+        owned = ("dataset_id = ?", [dataset_id])
+    terms = [owned, *_small_terms(selection)]
+    if search is not None:
+        terms.append(condition_of_scan(selection.search) if scan else search)
     if selection.tag:
         of_tag = "fact_id IN (SELECT fact.id FROM fact, json_each(tags) WHERE dataset_id = ? AND value = ?)"
         terms.append((of_tag, [dataset_id, selection.tag]))
     if selection.check:
         terms.append(_checked(dataset_id, selection.check))
+    if selection.split:
+        splits = split_of_examples(db, dataset_id, splits_of(db, dataset_id))
+        ids = [example_id for example_id, split in splits.items() if split == selection.split]
+        terms.append(("id IN (SELECT value FROM json_each(?))", [json.dumps(ids)]))
+    return _all_of(terms)
+
+
+def _all_of(terms: list[Condition]) -> Condition:
     return " AND ".join(f"({sql})" for sql, _ in terms), [value for _, values in terms for value in values]
 
 
@@ -76,19 +84,6 @@ def _small_terms(filter: Filter) -> list[Condition]:
         if value not in ("", None):
             terms.append((f"{column} = ?", [value]))
     return terms
-
-
-def _search_terms(search: str) -> list[Condition]:
-    """The folded search text is part of the folded question or answer."""
-    wanted = fold(search.strip())
-    if not wanted:
-        return []
-    if not is_storable(wanted):
-        return [("0", [])]
-    if len(wanted) < SHORTEST_INDEXED:
-        return [("instr(folded_question, ?) OR instr(folded_answer, ?)", [wanted, wanted])]
-    phrase = '"' + wanted.replace('"', '""') + '"'
-    return [("id IN (SELECT rowid FROM example_text WHERE example_text MATCH ?)", [phrase])]
 
 
 def _checked(dataset_id: int, code: str) -> Condition:

@@ -90,6 +90,7 @@ class Page(Frozen):
 
     examples: list[Example]
     total: int = Field(description="Examples that match, over all pages.")
+    more: bool = Field(False, description="Whether more match than were counted.")
     number: int
     pages: int
 

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from studio.datasets.filters import Filter, Sort, condition_of
 from studio.datasets.model import Counts, Example, Fact, Page
 from studio.datasets.text import is_short_answer
+from studio.datasets.text_index import is_everywhere
 from studio.errors import DatasetError
+from training.contract import ExampleKind
 
 LARGEST_PAGE = 100
+# How far a scan counts what a search finds everywhere.
+COUNTED_BY_SCAN = 65_536
 # An id from a browser may be larger than SQLite's integers.
 LARGEST_ID = 2**63 - 1
 
@@ -17,8 +21,7 @@ EXAMPLE_COLUMNS = tuple(Example.model_fields)
 ORDERS: dict[Sort, str] = {
     "fact": "fact_id, id",
     "newest": "updated_at DESC, id DESC",
-    "question": "folded_question, id",
-    "longest": "length(answer) DESC, id",
+    "longest": "length(answer) DESC, id DESC",
     "shortest": "length(answer), id",
 }
 _SELECT_EXAMPLE = f"SELECT {', '.join(EXAMPLE_COLUMNS)} FROM example"
@@ -27,15 +30,28 @@ _SELECT_EXAMPLE = f"SELECT {', '.join(EXAMPLE_COLUMNS)} FROM example"
 def page_of(db: sqlite3.Connection, dataset_id: int, filter: Filter, number: int, size: int) -> Page:
     """The page `number` of the examples that a filter lets through; out of range takes the nearest page."""
     size = max(1, min(size, LARGEST_PAGE))
-    condition, values = condition_of(dataset_id, filter)
-    total: int = db.execute(f"SELECT count(*) FROM example WHERE {condition}", values).fetchone()[0]
+    everywhere = is_everywhere(db, filter.search)
+    where, values = condition_of(db, dataset_id, filter, scan=everywhere)
+    total = _count(db, where, values, COUNTED_BY_SCAN + 1 if everywhere else None)
+    more = everywhere and total > COUNTED_BY_SCAN
+    total -= more
     pages = max(1, -(-total // size))
     number = max(1, min(number, pages))
-    rows = db.execute(
-        f"{_SELECT_EXAMPLE} WHERE {condition} ORDER BY {ORDERS[filter.sort]} LIMIT ? OFFSET ?",
-        (*values, size, (number - 1) * size),
+    query = f"SELECT id FROM example WHERE {where} ORDER BY {ORDERS[filter.sort]} LIMIT ? OFFSET ?"
+    ids = [row[0] for row in db.execute(query, (*values, size, (number - 1) * size))][: total - (number - 1) * size]
+    marks = ", ".join("?" * len(ids))
+    found = {row[0]: _example(row) for row in db.execute(f"{_SELECT_EXAMPLE} WHERE id IN ({marks})", ids)}
+    return Page(
+        examples=[found[key] for key in ids if key in found], total=total, more=more, number=number, pages=pages
     )
-    return Page(examples=[_example(row) for row in rows], total=total, number=number, pages=pages)
+
+
+def _count(db: sqlite3.Connection, where: str, values: list[str | int], most: int | None) -> int:
+    query = f"SELECT count(*) FROM example WHERE {where}"
+    if most is not None:
+        query = f"SELECT count(*) FROM (SELECT 1 FROM example WHERE {where} LIMIT {most})"
+    number: int = db.execute(query, values).fetchone()[0]
+    return number
 
 
 def example_of(db: sqlite3.Connection, example_id: int) -> Example | None:
@@ -91,16 +107,13 @@ def _example(row: tuple[str | int, ...]) -> Example:
 def counts_of(db: sqlite3.Connection, dataset_id: int) -> Counts:
     """Facts and examples of a dataset, from indexes alone."""
     facts: int = db.execute("SELECT count(*) FROM fact WHERE dataset_id = ?", (dataset_id,)).fetchone()[0]
-    groups = db.execute(
-        "SELECT kind, status, count(*) FROM example WHERE dataset_id = ? GROUP BY kind, status", (dataset_id,)
-    ).fetchall()
-    by_kind = {"seed": 0, "paraphrase": 0, "reverse": 0}
-    for kind, _, number in groups:
-        by_kind[kind] += number
-    pending = sum(number for _, status, number in groups if status == "pending")
-    return Counts.model_validate(
-        {"facts": facts, "examples": sum(by_kind.values()), "pending": pending, "by_kind": by_kind}
-    )
+    seeds, paraphrases, reverses, pending = db.execute(
+        "SELECT total(kind = 'seed'), total(kind = 'paraphrase'), total(kind = 'reverse'), total(status = 'pending')"
+        " FROM example WHERE dataset_id = ?",
+        (dataset_id,),
+    ).fetchone()
+    by_kind: dict[ExampleKind, int] = {"seed": int(seeds), "paraphrase": int(paraphrases), "reverse": int(reverses)}
+    return Counts(facts=facts, examples=sum(by_kind.values()), pending=int(pending), by_kind=by_kind)
 
 
 def facts_of(db: sqlite3.Connection, dataset_id: int) -> Iterator[Fact]:
