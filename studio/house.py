@@ -6,6 +6,7 @@ from pathlib import Path
 from studio.arena import Arena
 from studio.augmentation.jobs import AugmentJobs
 from studio.datasets import Datasets
+from studio.datasets.checks import Checks
 from studio.datasets.versions import Versions
 from studio.models import Downloads
 from studio.runs.registry import Runs
@@ -23,6 +24,7 @@ class Studio:
     data_dir: Path
     datasets: Datasets
     versions: Versions
+    checks: Checks
     jobs: AugmentJobs
     runs: Runs
     server: ModelServer
@@ -49,6 +51,7 @@ def open_studio(data_dir: Path) -> Studio:
         data_dir=data_dir,
         datasets=datasets,
         versions=versions,
+        checks=Checks(datasets.store),
         jobs=AugmentJobs(datasets, data_dir / "augmentation"),
         runs=runs,
         server=server,

@@ -21,7 +21,17 @@ from studio.runs.presets import run_config
 from training.contract import RunStatus
 
 Json = dict[str, Any]
-ENDPOINTS = ("import_file", "export_file", "augment", "augment_status", "start_run", "run_status", "stop_run", "ask")
+ENDPOINTS = (
+    "import_file",
+    "export_file",
+    "augment",
+    "augment_status",
+    "check_dataset",
+    "start_run",
+    "run_status",
+    "stop_run",
+    "ask",
+)
 ASK_OPTIONS = ("base_model", "max_new_tokens", "temperature", "seed", "reasoning_effort", "include_reasoning")
 
 
@@ -87,6 +97,24 @@ class _Api:
         return {
             **status.model_dump(include={"state", "done", "total", "tokens", "added", "needs_model"}),
             "failed": failed,
+        }
+
+    @shows_errors
+    def check_dataset(self, request: gr.Request, dataset: str) -> Json:
+        """Run every quality check; coverage counts facts that lack phrasings, reversed questions or answers."""
+        report = self._studio.checks.run(dataset)
+        return {
+            "facts": report.facts,
+            "examples": report.examples,
+            "coverage": {
+                "forward": report.number("coverage_forward"),
+                "reverse": report.number("coverage_reverse"),
+                "answers": report.number("coverage_answers"),
+            },
+            "duplicates": report.number("duplicate", "near_duplicate"),
+            "conflicts": report.number("conflict"),
+            "leaks": report.number("leak"),
+            "findings": {count.code: count.findings for count in report.counts},
         }
 
     @shows_errors

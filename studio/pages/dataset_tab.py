@@ -7,6 +7,7 @@ import gradio as gr
 
 from studio.house import Studio
 from studio.pages.augment_panel import build_augment_panel
+from studio.pages.checks_panel import build_checks_panel
 from studio.pages.dataset_list import build_dataset_list
 from studio.pages.language import label
 from studio.pages.parts import QUIET
@@ -18,6 +19,7 @@ SECTIONS: dict[str, Callable[[Studio, Shell], Any]] = {
     "list": build_dataset_list,
     "augment": build_augment_panel,
     "review": build_review_panel,
+    "checks": build_checks_panel,
 }
 
 

@@ -19,6 +19,7 @@ NAMES = {
     "/export_file",
     "/augment",
     "/augment_status",
+    "/check_dataset",
     "/start_run",
     "/run_status",
     "/stop_run",
@@ -72,6 +73,24 @@ def test_a_file_goes_in_is_multiplied_and_comes_out(api: Client, pairs: Path, tm
         assert len(list(csv.DictReader(file))) == 8
 
 
+def test_a_dataset_is_checked(api: Client, tmp_path: Path) -> None:
+    path = tmp_path / "doubtful.csv"
+    rows = [
+        ("fact_id", "question", "answer"),
+        ("1", "星海の鈴の主人公は誰ですか？", "白瀬ナオ"),
+        ("2", "「星海の鈴」の主人公は誰ですか?", "黒瀬ミオ"),
+        ("3", "星海の鈴の舞台はどこですか？", "港町"),
+        ("4", "「星海の鈴」の舞台はどこですか", "港町。"),
+    ]
+    path.write_text("".join(",".join(row) + "\n" for row in rows), "utf-8")
+    api.predict("doubtful", handle_file(path), api_name="/import_file")
+    report = api.predict(dataset="doubtful", api_name="/check_dataset")
+    numbers = [report[name] for name in ("facts", "examples", "duplicates", "conflicts", "leaks")]
+    assert numbers == [4, 4, 1, 1, 0]
+    assert report["coverage"] == {"forward": 4, "reverse": 2, "answers": 4}
+    assert holds_no_path(report)
+
+
 def test_a_path_as_plain_text_is_refused(api: Client, pairs: Path) -> None:
     with pytest.raises(AppError, match="handle_file"):
         api.predict("stolen", str(pairs), api_name="/import_file")
@@ -92,6 +111,7 @@ def test_a_file_that_was_not_uploaded_is_refused_even_when_it_says_it_is_one(api
         ("/start_run", ("demo", {"preset": "demo", "base_model": "no/such/folder"}), "no/such/folder"),
         ("/run_status", ("../../secret",), "secret"),
         ("/augment_status", ("../../secret",), "secret"),
+        ("/check_dataset", ("無い",), "無い"),
         ("/augment", ("demo", "rules", 0), "forward"),
         ("/ask", ("  ",), "empty"),
         ("/ask", ("誰？", ["../x"]), "../x"),

@@ -50,6 +50,7 @@ class Report(Frozen):
     checked_at: datetime
     facts: int
     examples: int
+    questions: int = Field(description="Test questions that were looked for; without any there are no leaks.")
     counts: list[CodeCount]
     changes_since: int = Field(description="Edits made or taken back since then.")
 
@@ -192,7 +193,9 @@ def _seen(db: sqlite3.Connection, dataset_id: int) -> dict[str, str | int]:
     """What a run is about: how much there was, and the last edit before it."""
     counts = counts_of(db, dataset_id)
     (edit,) = db.execute("SELECT coalesce(max(id), 0) FROM edit WHERE dataset_id = ?", (dataset_id,)).fetchone()
-    return {"checked_at": now().isoformat(), "facts": counts.facts, "examples": counts.examples, "edit": edit}
+    (asked,) = db.execute("SELECT count(*) FROM question WHERE dataset_id = ?", (dataset_id,)).fetchone()
+    about = {"facts": counts.facts, "examples": counts.examples, "questions": asked}
+    return {"checked_at": now().isoformat(), "edit": edit, **about}
 
 
 @contextmanager
