@@ -47,12 +47,14 @@ def open_studio(data_dir: Path) -> Studio:
     runs = Runs(data_dir, versions)
     runs.install_sample(DEMO / "run")
     server = ModelServer(data_dir, runs)
+    jobs = AugmentJobs(datasets, data_dir / "augmentation", server.ensure)
+    jobs.resume_interrupted()
     return Studio(
         data_dir=data_dir,
         datasets=datasets,
         versions=versions,
         checks=Checks(datasets.store),
-        jobs=AugmentJobs(datasets, data_dir / "augmentation"),
+        jobs=jobs,
         runs=runs,
         server=server,
         downloads=Downloads(data_dir),

@@ -13,7 +13,6 @@ import pytest
 from studio.augmentation.jobs import AugmentJobs, AugmentStatus
 from studio.augmentation.keys import key_for
 from studio.augmentation.plan import Plan
-from studio.augmentation.preview import by_endpoint
 from studio.datasets import Datasets
 from studio.errors import AugmentError, UnknownDataset, UnknownJob
 from studio.store import open_store
@@ -103,7 +102,7 @@ def test_an_endpoint_is_asked_once_per_fact_and_the_product_is_made_here(dataset
         status = ask(jobs, server)
     assert (status.state, status.made, status.tokens, len(server.requests)) == ("finished", 4 * 9, 4 * 30, 4)
     made = [example for example in datasets.page("anime", size=100).examples if example.kind != "seed"]
-    assert {(example.generator, example.prompt_version) for example in made} == {("tiny", "augment.v1.ja")}
+    assert {(example.generator, example.prompt_version) for example in made} == {("tiny", "augment.v2.ja")}
     assert set(server.authorizations) == {f"Bearer {KEY}"}
     assert not any("temperature" in request or "max_tokens" in request for request in server.requests)
 
@@ -123,12 +122,12 @@ def test_a_reply_is_not_paid_for_twice(datasets, jobs, tmp_path):
 
 
 def test_what_a_preview_paid_for_the_job_after_it_does_not_pay_for_again(datasets, jobs):
-    fill(datasets, 3)
+    fill(datasets, 4)
     with openai_server(lambda state, request: wordings(request)) as server:
         options = {"base_url": server.base_url, "model": "tiny"}
-        shown = by_endpoint(datasets.facts("anime"), PLAN, options, jobs.preview_ledger(), number=2)
-        assert all(previewed.made for previewed in shown) and len(server.requests) == 2
-        assert ask(jobs, server).reused == 2 and len(server.requests) == 3
+        shown = jobs.preview(jobs.plan_job("anime", generator="endpoint", plan=PLAN, options=options))
+        assert all(previewed.made for previewed in shown) and len(server.requests) == 3
+        assert ask(jobs, server).reused == 3 and len(server.requests) == 4
 
 
 def test_the_key_is_written_nowhere(datasets, jobs, tmp_path):
@@ -325,7 +324,7 @@ def test_a_job_that_the_end_of_the_app_cut_off_reads_as_interrupted(datasets, jo
     (tmp_path / "augmentation" / job_id / "status.json").write_text(cut_off.model_dump_json(), encoding="utf-8")
     later = AugmentJobs(datasets, tmp_path / "augmentation")
     assert later.ids() == [job_id] and later.status(job_id).state == "interrupted"
-    assert "もう一度" in later.status(job_id).reason.text("ja")
+    assert "再開" in later.status(job_id).reason.text("ja")
 
 
 def test_a_ledger_cut_off_in_the_middle_of_a_line_is_read_up_to_there(datasets, jobs, tmp_path):

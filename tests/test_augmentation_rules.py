@@ -8,6 +8,7 @@ import pytest
 
 from studio.augmentation import rules
 from studio.augmentation.plan import Plan
+from studio.augmentation.reversal import plan_for, shared_answers
 from studio.datasets.model import Fact
 from studio.i18n import sentences, text
 from tests.benchmarks.bench_rules import measure, read_questions
@@ -148,13 +149,30 @@ def test_a_value_that_two_subjects_share_is_not_asked_in_reverse():
         fact("灯の海の放送年は何年ですか？", "2031年です。", 2),
         fact("砂の塔の放送年は何年ですか？", "2032年です。", 3),
     ]
-    ambiguous = rules.ambiguous_values(facts)
-    kinds = [{example.kind for example in rules.make(one, Plan(), ambiguous)} for one in facts]
+    shared = shared_answers(facts)
+    kinds = [{example.kind for example in rules.make(one, plan_for(one, Plan(), shared))} for one in facts]
     assert kinds == [{"paraphrase"}, {"paraphrase"}, {"paraphrase", "reverse"}]
+    assert (shared[1].other_question, shared[1].others) == (facts[1].question, 1)
+
+
+def test_a_reversed_question_with_several_answers_can_ask_for_one_of_them():
+    facts = [
+        fact("銀河の港の放送年は何年ですか？", "銀河の港の放送年は2031年です。", 1),
+        fact("灯の海の放送年は何年ですか？", "2031年です。", 2),
+    ]
+    plan = plan_for(facts[0], Plan(shared_reverse="ask_for_one"), shared_answers(facts))
+    asked = pairs(rules.make(facts[0], plan), "reverse")
+    assert "2031年に放送された作品を一つ挙げてください。" in asked and all("挙げて" in question for question in asked)
 
 
 def test_the_same_fact_twice_is_not_ambiguous():
-    assert rules.ambiguous_values([TABLE_1, TABLE_1.model_copy(update={"id": 2})]) == frozenset()
+    assert shared_answers([TABLE_1, TABLE_1.model_copy(update={"id": 2})]) == {}
+
+
+def test_explanations_with_one_answer_share_it():
+    asked = ("柱とはどのような剣士ですか？", "鬼殺隊の柱とは？")
+    facts = [fact(question, "最高位の剣士です。", number) for number, question in enumerate(asked, 1)]
+    assert set(shared_answers(facts)) == {1, 2}
 
 
 def test_a_confirmed_key_term_is_the_value():

@@ -1,56 +1,37 @@
-"""Asks an OpenAI-compatible endpoint to reword and reverse one fact; it must not know datasets, jobs or files.
+"""Sends one request to an OpenAI-compatible endpoint until it is answered; it must not know facts, jobs or files.
 
 The key comes from the environment and is in no value that this module returns or raises.
 """
 
-import re
+import json
+import random
 import threading
-from time import monotonic
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue, ValidationError
-
-from studio.augmentation.keys import key_for, origin
-from studio.augmentation.plan import Plan
-from studio.datasets.model import Fact, MadeExample
+from studio.augmentation.keys import key_for
+from studio.augmentation.ledger import Outcome
+from studio.augmentation.options import EndpointOptions
+from studio.augmentation.pace import Pace
 from studio.errors import AugmentError
 from studio.loopback import is_loopback
-from training.contract import PROJECT_ROOT, AnswerStyle, Frozen
+from training.contract import Frozen
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, OpenAI
-    from openai.types.chat import ChatCompletion
+    import httpx
 
-PROMPT_VERSION = "augment.v1.ja"
-ATTEMPTS = 5
-LONGEST_WAIT_S = 60.0
-
-
-class EndpointOptions(Frozen):
-    """Where to ask, and whom; there is no field for a key on purpose."""
-
-    base_url: str = Field(min_length=1, max_length=400)
-    model: str = Field(min_length=1, max_length=200)
-    concurrency: int = Field(default=8, ge=1, le=64, description="Requests under way at once.")
-    timeout_s: float = Field(default=120.0, gt=0, le=3600, description="Longest wait for one reply.")
-
-
-class Reply(Frozen):
-    """What the model wrote about one fact, as the prompt asks for it."""
-
-    questions: list[str]
-    answer: str
-    reverse_questions: list[str]
-    reverse_answers: list[str]
-
-
-class Wording(Frozen):
-    """A reply with what it cost."""
-
-    reply: Reply
-    content: str
-    tokens: int
+ATTEMPTS = 8
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 60.0
+# What a server may ask for in Retry-After; beyond that a person should know.
+LONGEST_WAIT_S = 900.0
+CONNECT_TIMEOUT_S = 10.0
+MESSAGE_CHARACTERS = 300
+OVERLOADED = frozenset({429, 503, 529})
+TRANSIENT = frozenset({408, 409, 425, *OVERLOADED})
 
 
 class EndpointDown(AugmentError):
@@ -61,223 +42,220 @@ class FactFailed(AugmentError):
     """The endpoint gave nothing usable for this fact; the next may still work."""
 
 
-class Cancelled(Exception):
-    """The job was cancelled while a request waited for its turn."""
+class Completion(Frozen):
+    """A reply as it came, and what it cost. `outcome` says what kept it from being whole, malformed is judged later."""
+
+    content: str
+    outcome: Outcome
+    prompt_tokens: int
+    completion_tokens: int
 
 
-def read_options(options: dict[str, JsonValue] | None) -> EndpointOptions:
-    """The options of a job, checked.
+class _Refused(Exception):
+    """One attempt that another may follow: what to say if none does, and how long the server wants to be left alone."""
 
-    Raises:
-        AugmentError: a setting is missing, unknown or out of bounds, or the address is none or holds a password.
-    """
-    try:
-        read = EndpointOptions.model_validate(options or {})
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        raise AugmentError("augment.error_option", name=str(first["loc"][0]), problem=first["msg"]) from None
-    if origin(read.base_url) is None:
-        raise AugmentError("augment.error_address", address=read.base_url)
-    address = urlsplit(read.base_url)
-    if address.username or address.password or address.query:
-        raise AugmentError("augment.error_key_in_address")
-    return read
-
-
-def parse(content: str) -> Reply | None:
-    """The reply in a text, also where prose or a code fence surrounds its JSON; None where there is none."""
-    found = re.search(r"\{.*\}", content, re.DOTALL)
-    try:
-        return Reply.model_validate_json(found[0]) if found else None
-    except ValidationError:
-        return None
-
-
-def examples(fact: Fact, plan: Plan, reply: Reply, model: str) -> list[MadeExample]:
-    """The product of a reply's questions and answers with the seed pair counted in."""
-    seed_style: AnswerStyle = "short" if fact.short_answer else "detailed"
-    other_style: AnswerStyle = "detailed" if fact.short_answer else "short"
-    forward = _distinct([fact.question, *reply.questions])[: plan.forward]
-    answers = _distinct([fact.answer, reply.answer])[: plan.answers]
-    styled = list(zip(answers, (seed_style, other_style), strict=False))
-    made = [
-        _example(fact, "paraphrase", (question, *answer), model)
-        for question in forward
-        for answer in styled
-        if (question, answer[0]) != (fact.question, fact.answer)
-    ]
-    styles: tuple[AnswerStyle, AnswerStyle] = ("short", "detailed")
-    reversed_answers = list(zip(_distinct(reply.reverse_answers)[: plan.answers], styles, strict=False))
-    reversed_questions = [question for question in _distinct(reply.reverse_questions) if question not in forward]
-    return made + [
-        _example(fact, "reverse", (question, *answer), model)
-        for question in reversed_questions[: plan.reverse]
-        for answer in reversed_answers
-    ]
+    def __init__(self, reason: AugmentError, *, overloaded: bool = False, retry_after_s: float | None = None) -> None:
+        super().__init__(reason.key)
+        self.reason = reason
+        self.overloaded = overloaded
+        self.retry_after_s = retry_after_s
 
 
 class Endpoint:
-    """One endpoint and model, asked from several threads."""
+    """One endpoint and model, asked from several threads. `on_failure` hears of every attempt that gave nothing."""
 
-    def __init__(self, options: EndpointOptions, cancelled: threading.Event) -> None:
+    def __init__(
+        self,
+        options: EndpointOptions,
+        pace: Pace,
+        *,
+        key: str | None = None,
+        on_failure: Callable[[str, AugmentError], None] = lambda title, error: None,
+    ) -> None:
         self.options = options
-        self._cancelled = cancelled
-        self._down = threading.Event()
+        self.pace = pace
+        self._key = key or key_for(options.base_url)
+        self._on_failure = on_failure
+        self._own = threading.local()
+        self._clients: list[httpx.Client] = []
         self._answered = False
-        self._key = key_for(options.base_url)
-        self._client = _client(options, self._key)
-        # The strictest way of asking that this server has not refused yet: schema, JSON, free text.
-        self._formats = [_schema(), {"type": "json_object"}, None]
+        # The strictest form of reply that this server has not refused yet: schema, JSON, free text.
+        self._forms = ["json_schema", "json_object", "text"]
+        self._form_works = False
 
-    def ask(self, fact: Fact, plan: Plan) -> Wording:
-        """Ask for all phrasings and answers of one fact, once more where the reply cannot be read.
+    def ask(self, title: str, conversation: list[dict[str, str]], schema: dict[str, Any]) -> Completion:
+        """The reply to a conversation, however often it takes; `title` says whose it is.
 
         Raises:
-            FactFailed: this fact got nothing usable.
-            EndpointDown: no fact will.
-            Cancelled: the job was cancelled while waiting.
+            FactFailed: this request got no answer.
+            EndpointDown: no request will.
+            Stopped: the job ended while this one waited.
         """
-        messages = [{"role": "user", "content": prompt(fact, plan)}]
-        tokens = 0
-        for _ in range(2):
-            completion = self._completion(messages)
-            tokens += completion.usage.total_tokens if completion.usage else 0
-            content = completion.choices[0].message.content or ""
-            if reply := parse(content):
-                return Wording(reply=reply, content=content, tokens=tokens)
-            again = "JSON だけを、求めた形で返してください。ほかの文字は書かないでください。"
-            messages = [messages[0], {"role": "assistant", "content": content}, {"role": "user", "content": again}]
-        raise FactFailed("augment.error_malformed")
-
-    def give_up(self) -> None:
-        """Let every request that waits its turn go: the endpoint serves nothing any more."""
-        self._down.set()
-
-    def _completion(self, messages: list[dict[str, str]]) -> "ChatCompletion":
-        import openai
-
-        values: dict[str, object] = {"address": self.options.base_url, "attempts": ATTEMPTS}
         for attempt in range(ATTEMPTS):
-            if self._cancelled.is_set() or self._down.is_set():
-                raise Cancelled
             try:
-                return self._once(messages)
-            except openai.APITimeoutError:
-                error: AugmentError = FactFailed("augment.error_timeout", seconds=self.options.timeout_s, **values)
-                self._wait(attempt, None)
-            except openai.APIConnectionError as lost:
-                error = EndpointDown("augment.error_refused", **values)
-                if not self._answered:
-                    raise error from lost
-                # A server that has answered before is being restarted, or dropped this one connection.
-                self._wait(attempt, None)
-            except openai.APIStatusError as refused:
-                if refused.status_code != 429 and refused.status_code < 500:
-                    raise self._refusal(refused) from None
-                error = FactFailed("augment.error_busy", status=refused.status_code, **values)
-                self._wait(attempt, refused.response.headers.get("retry-after"))
-        raise error
+                with self.pace.turn() as began:
+                    completion = self._once(conversation, schema)
+            except _Refused as refused:
+                self._on_failure(title, refused.reason)
+                last = refused.reason
+                self._rest(refused, attempt, began)
+            else:
+                self.pace.succeeded()
+                return completion
+        raise last
 
-    def _once(self, messages: list[dict[str, str]]) -> "ChatCompletion":
-        """One request; a server that refuses a response format is asked for the next looser one."""
-        import openai
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        for client in self._clients:
+            client.close()
 
-        chosen = self._formats[0]
+    def _rest(self, refused: _Refused, attempt: int, began: float) -> None:
+        """Wait before the next attempt: everybody where the server is overloaded, this request alone otherwise."""
+        if attempt + 1 >= ATTEMPTS:
+            return
+        backoff = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S) * random.uniform(0.75, 1.0)
+        pause_s = backoff if refused.retry_after_s is None else min(refused.retry_after_s, LONGEST_WAIT_S)
+        if refused.overloaded:
+            self.pace.refused(began, pause_s)
+        else:
+            self.pace.wait(pause_s)
+
+    def _once(self, conversation: list[dict[str, str]], schema: dict[str, Any]) -> Completion:
+        """One request; a server that refuses a form of reply is asked for the next looser one."""
+        import httpx
+
+        form = self._forms[0]
         try:
-            # No temperature and no max_tokens: some models refuse them, and thinking would use a limit up.
-            extra = {"response_format": chosen} if chosen else {}
-            reply = self._client.chat.completions.create(model=self.options.model, messages=messages, **extra)  # type: ignore[call-overload]
-        except openai.BadRequestError:
-            if chosen is None:
-                raise
-            if self._formats[0] is chosen:
-                self._formats = self._formats[1:]
-            return self._once(messages)
-        except (openai.APIResponseValidationError, ValueError) as error:
-            raise self._incompatible() from error
-        if not isinstance(reply, openai.types.chat.ChatCompletion) or not reply.choices:
+            response = self._client().post("chat/completions", json=self._body(conversation, schema, form))
+        except httpx.TimeoutException:
+            raise _Refused(self._failed("augment.error_timeout", seconds=self.options.timeout_s)) from None
+        except httpx.TransportError as lost:
+            if not self._answered:
+                raise EndpointDown("augment.error_refused", address=self.options.base_url) from lost
+            # A server that has answered before is being restarted, or dropped this one connection.
+            raise _Refused(self._failed("augment.error_dropped")) from None
+        if response.status_code in (400, 422) and form != "text" and not self._form_works:
+            if self._forms[0] == form:
+                self._forms = self._forms[1:]
+            return self._once(conversation, schema)
+        if response.status_code != 200:
+            raise self._refusal(response)
+        completion = self._read(response)
+        self._answered = self._form_works = True
+        return completion
+
+    def _body(self, conversation: list[dict[str, str]], schema: dict[str, Any], form: str) -> dict[str, Any]:
+        # No temperature and no max_tokens: some models refuse them, and thinking would use a limit up.
+        body: dict[str, Any] = {"model": self.options.model, "messages": conversation}
+        if form != "text":
+            body["response_format"] = schema if form == "json_schema" else {"type": form}
+        return body
+
+    def _read(self, response: "httpx.Response") -> Completion:
+        """The first choice of a reply. Providers that block a reply send it without text, or without any choice."""
+        try:
+            body = response.json()
+        except ValueError:
+            # A proxy in between may give a page; a reply that was cut off is one of a server that has answered.
+            raise self._half(response) from None
+        if not isinstance(body, dict) or not ("choices" in body or "usage" in body):
             raise self._incompatible()
-        self._answered = True
-        return reply
+        usage = body.get("usage") or {}
+        choice: dict[str, Any] = next(iter(body.get("choices") or ()), {})
+        content = (choice.get("message") or {}).get("content") or ""
+        finish = choice.get("finish_reason")
+        outcome: Outcome = "usable"
+        if finish == "content_filter" or not choice:
+            outcome = "blocked"
+        elif finish == "length":
+            outcome = "cut_off"
+        elif not content.strip():
+            outcome = "blocked"
+        return Completion(
+            content=content,
+            outcome=outcome,
+            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            # Thinking is in the total alone where a provider does not count it as written.
+            completion_tokens=max(
+                int(usage.get("completion_tokens") or 0),
+                int(usage.get("total_tokens") or 0) - int(usage.get("prompt_tokens") or 0),
+            ),
+        )
+
+    def _half(self, response: "httpx.Response") -> Exception:
+        if self._answered and "json" in response.headers.get("content-type", ""):
+            return _Refused(self._failed("augment.error_dropped"))
+        return self._incompatible()
+
+    def _refusal(self, response: "httpx.Response") -> Exception:
+        """What a status other than 200 means: for this attempt, this request, or all of them."""
+        status, message = response.status_code, self._message(response)
+        values = {"address": self.options.base_url, "status": status}
+        if status == 429 and "insufficient_quota" in response.text:
+            return EndpointDown("augment.error_quota", message=message, **values)
+        if status in TRANSIENT or status >= 500:
+            reason = self._failed("augment.error_rate" if status == 429 else "augment.error_busy", status=status)
+            return _Refused(reason, overloaded=status in OVERLOADED, retry_after_s=_retry_after(response.headers))
+        if status in (401, 403):
+            return EndpointDown("augment.error_key" if self._key else "augment.error_no_key", **values)
+        if status == 404:
+            if "model" in message.lower():
+                return EndpointDown("augment.error_model", model=self.options.model, **values)
+            return self._incompatible()
+        if self._answered and status in (400, 413, 422):
+            return FactFailed("augment.error_status", message=message, **values)
+        return EndpointDown("augment.error_status", message=message, **values)
+
+    def _message(self, response: "httpx.Response") -> str:
+        """The server's own words, without the key that some servers repeat."""
+        text = response.text
+        try:
+            error = json.loads(text).get("error")
+            text = str(error.get("message") or error) if isinstance(error, dict) else str(error or text)
+        except (ValueError, AttributeError):
+            pass
+        # Before it is cut: half a key is a key too.
+        return text.replace(self._key or "\0", "***")[:MESSAGE_CHARACTERS]
+
+    def _failed(self, key: str, **values: object) -> FactFailed:
+        return FactFailed(key, address=self.options.base_url, attempts=ATTEMPTS, **values)
 
     def _incompatible(self) -> EndpointDown:
         return EndpointDown("augment.error_incompatible", address=self.options.base_url)
 
-    def _refusal(self, error: "APIStatusError") -> EndpointDown:
-        values = {"address": self.options.base_url, "status": error.status_code}
-        if error.status_code in {401, 403}:
-            return EndpointDown("augment.error_key" if self._key else "augment.error_no_key", **values)
-        if error.status_code == 404:
-            named = isinstance(error.body, dict) and "model" in str(error.body).lower()
-            return (
-                EndpointDown("augment.error_model", model=self.options.model, **values)
-                if named
-                else self._incompatible()
-            )
-        message = str(error.message)[:300]
-        return EndpointDown("augment.error_status", message=message.replace(self._key or "\0", "***"), **values)
-
-    def _wait(self, attempt: int, retry_after: str | None) -> None:
-        """Sit a pause out, as long as the server asks for; a cancel ends it at once."""
-        try:
-            pause = float(retry_after) if retry_after else 0.5 * 2**attempt
-        except ValueError:
-            pause = 0.5 * 2**attempt
-        until = monotonic() + min(max(pause, 0.0), LONGEST_WAIT_S)
-        while attempt + 1 < ATTEMPTS and monotonic() < until and not self._down.is_set():
-            self._cancelled.wait(min(0.2, max(until - monotonic(), 0.0)))
-            if self._cancelled.is_set():
-                return
+    def _client(self) -> "httpx.Client":
+        """This thread's own connection: a pool that threads share costs twice the time of a request."""
+        client: httpx.Client | None = getattr(self._own, "client", None)
+        if client is None:
+            client = self._own.client = _connect(self.options, self._key)
+            self._clients.append(client)
+        return client
 
 
-def prompt(fact: Fact, plan: Plan) -> str:
-    """The prompt for one fact."""
-    template = (PROJECT_ROOT / "assets" / "prompts" / f"{PROMPT_VERSION}.txt").read_text(encoding="utf-8")
-    longer = "元の答えより詳しい、一文か二文の答えにしてください。"
-    shorter = "元の答えの要点だけを述べる、短い一文にしてください。"
-    return template.format(
-        forward=plan.forward - 1,
-        reverse=plan.reverse,
-        answer_style=longer if fact.short_answer else shorter,
-        question=fact.question,
-        seed_answer=fact.answer,
+def _connect(options: EndpointOptions, key: str | None) -> "httpx.Client":
+    import httpx
+
+    return httpx.Client(
+        base_url=options.base_url.rstrip("/") + "/",
+        headers={"Authorization": f"Bearer {key}"} if key else {},
+        timeout=httpx.Timeout(options.timeout_s, connect=min(options.timeout_s, CONNECT_TIMEOUT_S)),
+        # A proxy of the environment must not catch a server on this machine.
+        trust_env=not is_loopback(urlsplit(options.base_url).hostname or ""),
     )
 
 
-def _client(options: EndpointOptions, key: str | None) -> "OpenAI":
-    import openai
-
-    host = urlsplit(options.base_url).hostname or ""
-    # A proxy of the environment must not catch a server on this machine.
-    client = openai.DefaultHttpxClient(trust_env=not is_loopback(host), timeout=options.timeout_s)
-    # Local servers ask for no key, but the client wants one.
-    return openai.OpenAI(
-        base_url=options.base_url,
-        api_key=key or "none",
-        http_client=client,
-        max_retries=0,
-        timeout=options.timeout_s,
-    )
-
-
-def _schema() -> dict[str, object]:
-    """Reply as a strict JSON schema."""
-    schema = Reply.model_json_schema()
-    return {"type": "json_schema", "json_schema": {"name": "wordings", "strict": True, "schema": schema}}
-
-
-def _distinct(texts: list[str]) -> list[str]:
-    return list(dict.fromkeys(text.strip() for text in texts if text.strip()))
-
-
-def _example(fact: Fact, kind: str, pair: tuple[str, str, AnswerStyle], model: str) -> MadeExample:
-    question, answer, style = pair
-    return MadeExample(
-        fact_id=fact.id,
-        kind="reverse" if kind == "reverse" else "paraphrase",
-        answer_style=style,
-        question=question,
-        answer=answer,
-        generator=model,
-        prompt_version=PROMPT_VERSION,
-    )
+def _retry_after(headers: "httpx.Headers") -> float | None:
+    """Seconds that a server wants to be left alone, told as seconds, milliseconds or a date."""
+    try:
+        if told := headers.get("retry-after-ms"):
+            return max(0.0, float(told) / 1000)
+        told = headers.get("retry-after")
+        if told is None:
+            return None
+        return max(0.0, float(told))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError):
+        return None

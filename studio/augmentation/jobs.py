@@ -1,145 +1,61 @@
-"""Augments a dataset in a thread and keeps every step on disk; it must not know pages or how examples are worded."""
+"""The augmentation jobs of a data folder: started, paused, resumed and looked up; it must not know pages or wordings.
+
+A job is a thread of the program and a folder. The folder alone says how far it is, so a job whose program ended, in
+whatever way, goes on from there: `resume_interrupted` does it when the program starts again.
+"""
 
 import logging
 import secrets
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic, strftime
-from typing import Literal, get_args
+from time import strftime
+from typing import get_args
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
-from studio.augmentation import rules
-from studio.augmentation.endpoint import (
-    Cancelled,
-    Endpoint,
-    EndpointDown,
-    EndpointOptions,
-    FactFailed,
-    Reply,
-    examples,
-    read_options,
-)
-from studio.augmentation.ledger import FILE, PREVIEWS, Ledger, paid_once
+from studio.augmentation.earlier import asked_questions, few_shots, replaced_pairs
+from studio.augmentation.estimate import Estimate
+from studio.augmentation.ledger import FILE, PREVIEWS, Ledger
+from studio.augmentation.lock import Lock
+from studio.augmentation.options import read_options
 from studio.augmentation.plan import Plan
-from studio.datasets import Datasets, Fact, MadeExample
+from studio.augmentation.preview import Previewed, by_rules
+from studio.augmentation.preview import by_endpoint as preview_by_endpoint
+from studio.augmentation.prompts import Task
+from studio.augmentation.running import FactJob, OwnServer, SeedJob, by_endpoint, connect, fact_tasks, without_replaced
+from studio.augmentation.seeds import add_pairs, seed_tasks
+from studio.augmentation.status import (
+    RESUMABLE,
+    AugmentState,
+    AugmentStatus,
+    FailedFact,
+    Generator,
+    JobPlan,
+    Reason,
+)
+from studio.augmentation.work import Failure, Work, read_failures
+from studio.datasets import Datasets
 from studio.errors import AugmentError, StudioError, UnknownJob
-from studio.i18n import text
-from training.contract import Frozen, replace_text
+from training.contract import replace_text
 
+__all__ = ["AugmentJobs", "AugmentStatus", "FailedFact", "Generator", "Reason"]
 logger = logging.getLogger(__name__)
-
-Generator = Literal["rules", "endpoint"]
-AugmentState = Literal["running", "finished", "cancelled", "failed", "interrupted"]
-STATUS_EVERY_S = 0.25
-# The whole list of a large dataset would be written again with every status.
-FAILED_SHOWN = 100
-
-
-class Reason(Frozen):
-    """Why something did not work, as a key and its values, so that each reader gets it in their language."""
-
-    key: str
-    values: dict[str, str] = Field(default_factory=dict)
-
-    @classmethod
-    def of(cls, error: StudioError) -> "Reason":
-        """The reason that an error for people gives."""
-        return cls(key=error.key, values={name: str(value) for name, value in error.values.items()})
-
-    def text(self, locale: str = "en") -> str:
-        """The sentence in "ja" or "en"."""
-        return text(self.key, locale, **self.values)
-
-    def __str__(self) -> str:
-        return self.text()
-
-
-class FailedFact(Frozen):
-    """A fact that got no examples, and why."""
-
-    fact_id: int
-    question: str
-    reason: Reason
-
-
-class JobPlan(Frozen):
-    """`plan.json`: what a job was asked to do."""
-
-    dataset: str
-    generator: Generator
-    plan: Plan
-    options: EndpointOptions | None = None
-
-
-class AugmentStatus(Frozen):
-    """`status.json`: where a job stands. `planned` and `made` count examples beside the seed pairs."""
-
-    state: AugmentState
-    dataset: str
-    generator: Generator
-    reason: Reason | None = None
-    done: int = Field(default=0, description="Facts looked at.")
-    total: int = Field(default=0, description="Facts of the dataset.")
-    planned: int = 0
-    made: int = 0
-    added: int = Field(default=0, description="Examples that the dataset did not hold yet.")
-    needs_model: int = Field(
-        default=0, description="Facts that the rules cannot reword; they are in `failed` with the reason."
-    )
-    reverse_left_out: int = Field(
-        default=0, description="Facts whose answer is not theirs alone, so not asked in reverse."
-    )
-    tokens: int = Field(default=0, description="Tokens paid for in this job.")
-    reused: int = Field(default=0, description="Facts whose reply was read from an earlier job's ledger.")
-    failed_facts: int = 0
-    failed: list[FailedFact] = Field(default_factory=list, description="While the job runs, the latest ones only.")
-
-
-@dataclass
-class _Work:
-    """A job under way in this process. Only its own thread changes `status`."""
-
-    folder: Path
-    job: JobPlan
-    facts: list[Fact]
-    status: AugmentStatus
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    made: list[MadeExample] = field(default_factory=list)
-    failed: list[FailedFact] = field(default_factory=list)
-    saved_at: float = 0.0
-
-    def change(self, **values: object) -> None:
-        self.status = self.status.model_copy(update=values)
-        if monotonic() - self.saved_at >= STATUS_EVERY_S:
-            self.save(failed=self.failed[-FAILED_SHOWN:])
-
-    def save(self, *, failed: list[FailedFact]) -> None:
-        self.status = self.status.model_copy(update={"failed": failed, "failed_facts": len(self.failed)})
-        replace_text(self.folder / "status.json", self.status.model_dump_json())
-        self.saved_at = monotonic()
-
-    def take(self, made: list[MadeExample]) -> None:
-        self.made += made
-        self.change(done=self.status.done + 1, made=len(self.made))
-
-    def fail(self, fact: Fact, reason: Reason) -> None:
-        self.failed.append(FailedFact(fact_id=fact.id, question=fact.question, reason=reason))
-        self.change(done=self.status.done + 1)
 
 
 class AugmentJobs:
-    """The augmentation jobs of one data folder; the folder of a job is found by listing, never by joining its id."""
+    """All jobs; the folder of one is found by listing, never by joining its id.
 
-    def __init__(self, datasets: Datasets, folder: Path) -> None:
+    `own_server` starts the studio's own model server for a base model.
+    """
+
+    def __init__(self, datasets: Datasets, folder: Path, own_server: OwnServer | None = None) -> None:
         self._datasets = datasets
         self._folder = folder
-        self._running: dict[str, tuple[_Work, threading.Thread]] = {}
-        self._lock = threading.Lock()
+        self._own_server = own_server
+        self._running: dict[str, tuple[Work, threading.Thread]] = {}
+        self._lock = threading.RLock()
 
     def ids(self) -> list[str]:
         """Ids of all jobs, newest first."""
@@ -154,29 +70,80 @@ class AugmentJobs:
             AugmentError: the dataset is empty or being augmented, a setting is not right, or the folder not writable.
             UnknownDataset: there is no such dataset.
         """
+        return self.start_job(self.plan_job(dataset, generator=generator, plan=plan, options=options))
+
+    def plan_job(
+        self, dataset: str, *, generator: Generator = "rules", plan: Plan, options: dict[str, JsonValue] | None = None
+    ) -> JobPlan:
+        """What a job would do, checked, with the few-shot examples that the dataset offers by now.
+
+        Raises as `start` does.
+        """
         if generator not in get_args(Generator):
             raise AugmentError("augment.error_generator", generator=generator)
-        job = JobPlan(
-            dataset=dataset,
-            generator=generator,
-            plan=plan,
-            options=read_options(options) if generator == "endpoint" else None,
-        )
-        facts = self._datasets.facts(dataset)
-        if not facts:
-            raise AugmentError("augment.error_no_facts", dataset=dataset)
+        dataset_id = self._datasets.require(dataset)
+        if generator == "rules":
+            return JobPlan(dataset=dataset, generator=generator, plan=plan)
+        shots = few_shots(self._datasets.store.read(), dataset_id)
+        return JobPlan(dataset=dataset, generator=generator, plan=plan, options=read_options(options), few_shots=shots)
+
+    def start_job(self, job: JobPlan) -> str:
+        """Start a planned job and return its id. Raises as `start` does."""
+        if job.source == "facts" and not self._datasets.counts(job.dataset).facts:
+            raise AugmentError("augment.error_no_facts", dataset=job.dataset)
         with self._lock:
-            if any(
-                work.job.dataset == dataset and work.status.state == "running" for work, _ in self._running.values()
-            ):
-                raise AugmentError("augment.error_running", dataset=dataset)
+            self._require_idle(job.dataset)
             try:
-                return self._launch(job, facts)
+                folder = self._folder / f"{strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+                folder.mkdir(parents=True)
+                replace_text(folder / "plan.json", job.model_dump_json(indent=2))
+                return self._launch(folder, job)
             except OSError as error:
                 raise AugmentError("augment.error_disk", problem=error.strerror) from error
 
+    def resume(self, job_id: str, *, budget: float | None = None) -> AugmentStatus:
+        """Go on with a job that has not finished; a new budget replaces the old one.
+
+        Raises:
+            AugmentError: it is running or finished, its dataset is being augmented, or the folder is not writable.
+            UnknownJob: there is no such job.
+        """
+        if self.status(job_id).state not in RESUMABLE:
+            raise AugmentError("augment.error_not_resumable", job=job_id)
+        folder = self._jobs()[job_id]
+        job = JobPlan.model_validate_json((folder / "plan.json").read_bytes())
+        if budget is not None and job.options is not None:
+            job = job.model_copy(update={"options": job.options.model_copy(update={"budget": budget})})
+        with self._lock:
+            self._require_idle(job.dataset)
+            try:
+                replace_text(folder / "plan.json", job.model_dump_json(indent=2))
+                self._launch(folder, job)
+            except OSError as error:
+                raise AugmentError("augment.error_disk", problem=error.strerror) from error
+        return self.status(job_id)
+
+    def resume_interrupted(self) -> list[str]:
+        """Go on with every job that the end of the program cut off, and return their ids."""
+        resumed = []
+        for job_id in self.ids():
+            if self.status(job_id).state == "interrupted":
+                # A dataset that is gone meanwhile, a full disk: the job stays as it is and says so.
+                with suppress(StudioError):
+                    self.resume(job_id)
+                    resumed.append(job_id)
+        return resumed
+
+    def run_failed_again(self, job_id: str) -> str:
+        """Start a job for what failed in one that has ended, and return the new job's id. Raises as `start` does."""
+        status = self.status(job_id)
+        job = JobPlan.model_validate_json((self._jobs()[job_id] / "plan.json").read_bytes())
+        if status.state == "running" or not status.failed or job.generator == "rules":
+            raise AugmentError("augment.error_nothing_failed", job=job_id)
+        return self.start_job(job.model_copy(update={"only": tuple(failed.question for failed in status.failed)}))
+
     def status(self, job_id: str) -> AugmentStatus:
-        """Where a job stands; one that the end of the app cut off reads as interrupted.
+        """Where a job stands; one that the end of the program cut off reads as interrupted.
 
         Raises:
             UnknownJob: there is no such job.
@@ -184,28 +151,66 @@ class AugmentJobs:
         folder = self._jobs().get(job_id)
         if folder is None:
             raise UnknownJob("augment.error_unknown_job", job=job_id)
-        _, thread = self._running.get(job_id, (None, None))
         # Asked before the file is read: a job that ends in between has written its end.
-        alive = thread is not None and thread.is_alive()
+        alive = Lock.is_held(folder)
         status = AugmentStatus.model_validate_json((folder / "status.json").read_bytes())
         if status.state == "running" and not alive:
             return status.model_copy(update={"state": "interrupted", "reason": Reason(key="augment.interrupted")})
         return status
 
-    def preview_ledger(self) -> Ledger:
-        """Where replies to a preview are kept, so that the job after it does not pay for them again."""
+    def failures(self, job_id: str) -> list[Failure]:
+        """Every attempt of a job that gave nothing, also those that a later one made good."""
+        self.status(job_id)
+        return read_failures(self._jobs()[job_id])
+
+    def estimate(self, job: JobPlan) -> Estimate:
+        """What a job with an endpoint would ask for and cost; nothing is sent."""
+        assert job.options is not None  # a job with an endpoint
+        with self._preview_ledger() as ledger:
+            return Estimate.of(self._tasks(job), ledger, job.options, job.plan)
+
+    def preview(self, job: JobPlan) -> list[Previewed]:
+        """What a job would make of the first few facts or titles.
+
+        An endpoint is paid for them, and the job after it does not pay again. Raises AugmentError.
+        """
+        facts = self._datasets.facts(job.dataset) if job.source == "facts" else []
+        if job.generator == "rules":
+            return by_rules(facts, job.plan)
+        with self._preview_ledger() as ledger:
+            return preview_by_endpoint(self._tasks(job), facts, job, ledger, self._own_server)
+
+    def _tasks(self, job: JobPlan) -> list[Task]:
+        if job.source == "facts":
+            return list(fact_tasks(self._datasets.facts(job.dataset), job).values())
+        return seed_tasks(self._datasets.store.read(), self._datasets.require(job.dataset), job)
+
+    @contextmanager
+    def _preview_ledger(self) -> Iterator[Ledger]:
         folder = self._folder / PREVIEWS
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            ledger = self._ledger(folder)
         except OSError as error:
             raise AugmentError("augment.error_disk", problem=error.strerror) from error
-        return self._ledger(folder)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+    def pause(self, job_id: str) -> AugmentStatus:
+        """Ask a job to begin nothing new; it reads as paused when the requests under way have ended."""
+        return self._stop(job_id, "pausing")
 
     def cancel(self, job_id: str) -> AugmentStatus:
         """Ask a job to stop; requests under way end first, and what was made is kept."""
+        return self._stop(job_id, "cancelled")
+
+    def _stop(self, job_id: str, how: str) -> AugmentStatus:
         status = self.status(job_id)
         if job_id in self._running:
-            self._running[job_id][0].cancelled.set()
+            work, _ = self._running[job_id]
+            work.stop(getattr(work, how))
         return status
 
     def _jobs(self) -> dict[str, Path]:
@@ -213,36 +218,43 @@ class AugmentJobs:
             return {}
         return {path.name: path for path in self._folder.iterdir() if (path / "status.json").is_file()}
 
-    def _launch(self, job: JobPlan, facts: list[Fact]) -> str:
-        job_id = f"{strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-        folder = self._folder / job_id
-        folder.mkdir(parents=True)
-        replace_text(folder / "plan.json", job.model_dump_json(indent=2))
-        status = AugmentStatus(
-            state="running",
-            dataset=job.dataset,
-            generator=job.generator,
-            total=len(facts),
-            planned=job.plan.total(len(facts)) - len(facts),
-        )
-        work = _Work(folder, job, facts, status)
-        work.save(failed=[])
-        thread = threading.Thread(target=self._run, args=(work,), name=f"augment {job_id}", daemon=True)
-        self._running[job_id] = (work, thread)
-        thread.start()
-        return job_id
+    def _require_idle(self, dataset: str) -> None:
+        """One job at a time works on a dataset, whichever program runs it."""
+        for job_id in self._jobs():
+            status = self.status(job_id)
+            if status.dataset == dataset and status.state == "running":
+                raise AugmentError("augment.error_running", dataset=dataset)
 
-    def _run(self, work: _Work) -> None:
+    def _launch(self, folder: Path, job: JobPlan) -> str:
+        facts = self._datasets.facts(job.dataset) if job.source == "facts" else []
+        lock = Lock.take(folder)
+        if lock is None:
+            raise AugmentError("augment.error_running", dataset=job.dataset)
+        status = AugmentStatus(state="running", dataset=job.dataset, generator=job.generator, source=job.source)
+        work = Work(folder, job, facts, status)
+        try:
+            work.save(failed=[])
+        except OSError:
+            lock.release()
+            raise
+        thread = threading.Thread(target=self._run, args=(work, lock), name=f"augment {folder.name}", daemon=True)
+        self._running[folder.name] = (work, thread)
+        thread.start()
+        return folder.name
+
+    def _run(self, work: Work, lock: Lock) -> None:
         """The thread: makes all examples, then adds them as one step that one undo takes back."""
         state: AugmentState = "failed"
         reason: Reason | None = None
         try:
             try:
-                self._generator(work)(work)
+                self._generate(work)
             finally:
-                # Also after an endpoint went down: what was made is paid for.
-                self._add(work)
-            state = "cancelled" if work.cancelled.is_set() else "finished"
+                # Also after an endpoint went down: what was made is paid for. A paused job adds it when it has ended.
+                if not work.pausing.is_set() or work.cancelled.is_set():
+                    self._add(work)
+            state = _end_of(work)
+            reason = work.status.reason
         except StudioError as error:
             reason = Reason.of(error)
         except OSError as error:
@@ -254,83 +266,46 @@ class AugmentJobs:
         # Where the disk is full, the job reads as interrupted.
         with suppress(OSError):
             work.save(failed=work.failed)
+        lock.release()
 
-    def _generator(self, work: _Work) -> Callable[[_Work], None]:
-        return _by_rules if work.job.generator == "rules" else self._by_endpoint
-
-    def _add(self, work: _Work) -> None:
-        known = {fact.id for fact in self._datasets.facts(work.job.dataset)}
-        made = [example for example in work.made if example.fact_id in known]
-        work.change(added=self._datasets.add_examples(work.job.dataset, made) if made else 0)
-
-    def _ledger(self, folder: Path) -> Ledger:
-        """The ledger of one folder, which also knows what all jobs and previews have paid for."""
-        folders = [self._folder / PREVIEWS, *self._jobs().values()]
-        return Ledger(folder / FILE, [paid / FILE for paid in folders])
-
-    def _by_endpoint(self, work: _Work) -> None:
+    def _generate(self, work: Work) -> None:
+        dataset_id = self._datasets.require(work.job.dataset)
+        db = self._datasets.store.read()
+        if work.job.generator == "rules":
+            return FactJob(work, asked_questions(db, dataset_id)).by_rules()
         options = work.job.options
         if options is None:
             raise AugmentError("augment.error_option", name="base_url", problem="missing")
-        desk = _Desk(work, options, Endpoint(options, work.cancelled), self._ledger(work.folder))
-        with ThreadPoolExecutor(options.concurrency, thread_name_prefix="augment request") as pool:
-            asked = {pool.submit(desk.ask, fact): fact for fact in work.facts}
-            try:
-                for future in as_completed(asked):
-                    desk.receive(asked[future], future.result)
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _by_rules(work: _Work) -> None:
-    plan = work.job.plan
-    ambiguous = rules.ambiguous_values(work.facts) if plan.reverse else frozenset()
-    for fact in work.facts:
-        if work.cancelled.is_set():
-            return
+        job: FactJob | SeedJob
+        if work.job.source == "facts":
+            job = FactJob(work, asked_questions(db, dataset_id))
+        else:
+            job = SeedJob(work, seed_tasks(db, dataset_id, work.job))
+        ledger = self._ledger(work.folder)
         try:
-            work.take(rules.make(fact, plan, ambiguous))
-        except rules.NeedsModel as need:
-            work.fail(fact, Reason(key=need.reason))
-            work.change(needs_model=work.status.needs_model + 1)
-            continue
-        if rules.read(fact).key in ambiguous:
-            work.change(reverse_left_out=work.status.reverse_left_out + 1)
+            by_endpoint(work, job, ledger, connect(options, self._own_server))
+        finally:
+            ledger.close()
+
+    def _add(self, work: Work) -> None:
+        name, author = work.job.dataset, work.job.author
+        dataset_id = self._datasets.require(name)
+        if work.pairs:
+            with self._datasets.store.write() as db:
+                work.change(added=add_pairs(db, dataset_id, work.pairs, work.job))
+        if work.made:
+            known = {fact.id for fact in self._datasets.facts(name)}
+            replaced = replaced_pairs(self._datasets.store.read(), dataset_id)
+            made = [example for example in without_replaced(work.made, replaced) if example.fact_id in known]
+            work.change(added=self._datasets.add_examples(name, made, author))
+
+    def _ledger(self, folder: Path) -> Ledger:
+        """The ledger of one folder, which also knows what all jobs and previews have paid for."""
+        folders: Sequence[Path] = [self._folder / PREVIEWS, *self._jobs().values()]
+        return Ledger(folder / FILE, [paid / FILE for paid in folders if paid != folder])
 
 
-class _Desk:
-    """Asks for one fact after the other on the pool's threads, and takes the replies on the job's own."""
-
-    def __init__(self, work: _Work, options: EndpointOptions, endpoint: Endpoint, ledger: Ledger) -> None:
-        self._work = work
-        self._options = options
-        self._endpoint = endpoint
-        self._ledger = ledger
-        self._ambiguous = rules.ambiguous_values(work.facts)
-
-    def plan_of(self, fact: Fact) -> Plan:
-        """The job's plan as it can be asked of this fact."""
-        return rules.plan_for(fact, self._work.job.plan, self._ambiguous)
-
-    def ask(self, fact: Fact) -> tuple[Reply, int | None]:
-        """The reply for a fact and its tokens; None tokens for one that was paid for before."""
-        return paid_once(self._ledger, self._endpoint, fact, self.plan_of(fact))
-
-    def receive(self, fact: Fact, result: Callable[[], tuple[Reply, int | None]]) -> None:
-        """Count one reply, or why there is none."""
-        work = self._work
-        try:
-            reply, tokens = result()
-        except FactFailed as error:
-            return work.fail(fact, Reason.of(error))
-        except EndpointDown:
-            # Wakes the threads that sit out a pause: none of them can succeed.
-            self._endpoint.give_up()
-            raise
-        except Cancelled:
-            return None
-        plan = self.plan_of(fact)
-        if plan.reverse < work.job.plan.reverse:
-            work.change(reverse_left_out=work.status.reverse_left_out + 1)
-        work.change(tokens=work.status.tokens + (tokens or 0), reused=work.status.reused + (tokens is None))
-        return work.take(examples(fact, plan, reply, self._options.model))
+def _end_of(work: Work) -> AugmentState:
+    if work.cancelled.is_set():
+        return "cancelled"
+    return "paused" if work.pausing.is_set() else "finished"

@@ -6,11 +6,12 @@ A typed address alone gets no key; otherwise a slip of the keyboard, or a guest,
 import os
 from urllib.parse import urlsplit
 
-KEYS = ("OBOE_API_KEY", "OPENAI_API_KEY")
+KEYS = ("OBOE_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY")
 # Variable of the key, variable of the address that it belongs to, and that address where the variable is not set.
 _BOUND = (
     (KEYS[0], "OBOE_API_URL", ""),
     (KEYS[1], "OPENAI_BASE_URL", "https://api.openai.com/v1"),
+    (KEYS[2], "GEMINI_BASE_URL", "https://generativelanguage.googleapis.com/v1beta/openai"),
 )
 _PORTS = {"http": 80, "https": 443}
 

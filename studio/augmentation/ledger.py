@@ -1,84 +1,91 @@
 """Keeps every reply of an endpoint on disk before it counts, so that none is paid for twice; it must not know HTTP."""
 
-import hashlib
+import errno
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
-from studio.augmentation.endpoint import PROMPT_VERSION, Endpoint, EndpointOptions, Reply, parse
-from studio.augmentation.plan import Plan
-from studio.datasets.model import Fact
 from training.contract import Frozen
 
 FILE = "ledger.jsonl"
 PREVIEWS = "previews"  # a folder beside those of the jobs, without a plan
 
+# How a reply was read: as wished; no JSON in it; ended by a limit; kept back by the provider.
+Outcome = Literal["usable", "malformed", "cut_off", "blocked"]
+
 
 class Entry(Frozen):
-    """One line: a reply, and the request that it answers."""
+    """One line: a reply that was paid for, and the request that it answers."""
 
     key: str
     fact_id: int
     model: str
     prompt_version: str
     content: str
-    tokens: int
-
-
-def key_of(fact: Fact, plan: Plan, options: EndpointOptions) -> str:
-    """Names a request by what shapes its reply; the fact counts by its text, so an edited fact is asked again."""
-    shaping = (PROMPT_VERSION, options.base_url, options.model, str(plan.forward), str(plan.reverse))
-    return hashlib.sha256("\0".join((*shaping, fact.question, fact.answer)).encode()).hexdigest()
+    outcome: Outcome = "usable"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class Ledger:
-    """The replies of all jobs to read from, and the file of one job to append to."""
+    """The replies of all jobs to read from, and the file of one job to append to.
 
-    def __init__(self, path: Path, others: Iterable[Path]) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._known: dict[str, Reply] = {}
+    A usable reply counts whoever paid for it. One that could not be used counts for the job that paid for it alone:
+    a resumed job does not pay for it again, a new one may.
+    """
+
+    def __init__(self, path: Path, others: Iterable[Path] = ()) -> None:
+        self.own: dict[str, list[Entry]] = {}
+        self.prompt_tokens = self.completion_tokens = 0  # of the own replies
+        self._usable: dict[str, Entry] = {}
         for other in others:
-            for entry in _entries(other):
-                if reply := parse(entry.content):
-                    self._known[entry.key] = reply
+            self._usable.update((entry.key, entry) for entry in read_entries(other) if entry.outcome == "usable")
+        for entry in read_entries(path):
+            self._remember(entry)
+        self._file = _open_for_lines(path)
+        self._writing, self._syncing = threading.Lock(), threading.Lock()
+        self._written = self._synced = 0
 
-    def find(self, key: str) -> Reply | None:
-        """A reply that was paid for before."""
-        return self._known.get(key)
+    def find(self, key: str) -> Entry | None:
+        """A usable reply that was paid for before."""
+        return self._usable.get(key)
+
+    def usable(self) -> Iterator[Entry]:
+        """Every usable reply that there is."""
+        return iter(self._usable.values())
 
     def append(self, entry: Entry) -> None:
-        """Write a reply down and wait until the disk has it."""
-        with self._lock, self._path.open("a", encoding="utf-8") as file:
-            file.write(entry.model_dump_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Write a reply down and wait until the disk has it; one wait serves all threads that write meanwhile."""
+        line = entry.model_dump_json().encode() + b"\n"
+        with self._writing:
+            _write_whole(self._file, line)
+            self._written += 1
+            mine = self._written
+        with self._syncing:
+            if self._synced < mine:
+                reached = self._written
+                os.fsync(self._file)
+                self._synced = reached
+        with self._writing:
+            self._remember(entry)
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._file)
+
+    def _remember(self, entry: Entry) -> None:
+        self.own.setdefault(entry.key, []).append(entry)
+        self.prompt_tokens += entry.prompt_tokens
+        self.completion_tokens += entry.completion_tokens
+        if entry.outcome == "usable":
+            self._usable[entry.key] = entry
 
 
-def paid_once(ledger: Ledger, endpoint: Endpoint, fact: Fact, plan: Plan) -> tuple[Reply, int | None]:
-    """The reply for a fact and its tokens; None tokens where it was paid for before."""
-    options = endpoint.options
-    key = key_of(fact, plan, options)
-    if known := ledger.find(key):
-        return known, None
-    wording = endpoint.ask(fact, plan)
-    ledger.append(
-        Entry(
-            key=key,
-            fact_id=fact.id,
-            model=options.model,
-            prompt_version=PROMPT_VERSION,
-            content=wording.content,
-            tokens=wording.tokens,
-        )
-    )
-    return wording.reply, wording.tokens
-
-
-def _entries(path: Path) -> Iterable[Entry]:
+def read_entries(path: Path) -> Iterator[Entry]:
     """The whole lines of a ledger; one that a crash cut off was never counted."""
     if not path.is_file():
         return
@@ -88,3 +95,18 @@ def _entries(path: Path) -> Iterable[Entry]:
                 yield Entry.model_validate_json(line)
             except ValidationError:
                 continue
+
+
+def _open_for_lines(path: Path) -> int:
+    """A file to append whole lines to, behind one that a crash may have cut off."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    if os.fstat(descriptor).st_size:
+        os.lseek(descriptor, -1, os.SEEK_END)
+        if os.read(descriptor, 1) != b"\n":
+            _write_whole(descriptor, b"\n")
+    return descriptor
+
+
+def _write_whole(descriptor: int, line: bytes) -> None:
+    if os.write(descriptor, line) < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

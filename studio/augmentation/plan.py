@@ -1,8 +1,13 @@
 """How many examples a fact shall have; it must not know who writes them."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from training.contract import Frozen
+
+# What becomes of a reversed question whose answer several facts would give.
+SharedReverse = Literal["leave_out", "ask_for_one"]
 
 
 class Plan(Frozen):
@@ -14,6 +19,9 @@ class Plan(Frozen):
     forward: int = Field(default=8, ge=1, le=64, description="Phrasings of the question, the seed included.")
     reverse: int = Field(default=8, ge=0, le=64, description="Reversed questions, whose answer is the subject.")
     answers: int = Field(2, ge=1, le=2, description="Answers of each question: short, and detailed.")
+    shared_reverse: SharedReverse = Field(
+        "leave_out", description="Where several facts share an answer: no reversed question, or one that asks for one."
+    )
 
     @property
     def per_fact(self) -> int:

@@ -1,24 +1,37 @@
-"""Shows what a generator would make of a few facts before a whole dataset is sent; it stores nothing."""
+"""Shows what a job would make of a few facts, and what it would cost, before a whole dataset is sent."""
 
-import threading
 from collections.abc import Sequence
+from itertools import islice
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from studio.augmentation import rules
-from studio.augmentation.endpoint import Endpoint, FactFailed, examples, read_options
-from studio.augmentation.ledger import Ledger, paid_once
+from studio.augmentation.desk import Desk, Purse
+from studio.augmentation.endpoint import Endpoint
+from studio.augmentation.estimate import Estimate
+from studio.augmentation.ledger import Ledger
+from studio.augmentation.pace import Pace
 from studio.augmentation.plan import Plan
+from studio.augmentation.product import examples, gated
+from studio.augmentation.prompts import Pair, Pairs, Reply, Task
+from studio.augmentation.reversal import plan_for, shared_answers
+from studio.augmentation.running import OwnServer, connect
+from studio.augmentation.status import JobPlan, Reason
 from studio.datasets import Fact, MadeExample
+from studio.errors import StudioError
 from studio.i18n import text
 from training.contract import Frozen
 
+PREVIEWED = 3
+
 
 class Previewed(Frozen):
-    """What would be made of one fact, or why nothing would; `reason` is an i18n key."""
+    """What would be made of one fact or title, or why nothing would; `reason` is an i18n key."""
 
-    fact: Fact
+    title: str
+    answer: str = ""
     made: tuple[MadeExample, ...] = ()
+    pairs: tuple[Pair, ...] = ()
     reason: str = ""
     reason_values: dict[str, str] = Field(default_factory=dict)
 
@@ -27,36 +40,47 @@ class Previewed(Frozen):
         return text(self.reason, locale, **self.reason_values) if self.reason else ""
 
 
-def by_rules(facts: Sequence[Fact], plan: Plan, *, number: int = 3) -> list[Previewed]:
+def by_rules(facts: Sequence[Fact], plan: Plan, *, number: int = PREVIEWED) -> list[Previewed]:
     """The first facts as the rules would augment them among all of `facts`."""
-    ambiguous = rules.ambiguous_values(facts) if plan.reverse else frozenset()
+    shared = shared_answers(facts) if plan.reverse else {}
     found = []
     for fact in facts[:number]:
         try:
-            found.append(Previewed(fact=fact, made=tuple(rules.make(fact, plan, ambiguous))))
+            made = gated(fact, rules.make(fact, plan_for(fact, plan, shared)))
+            found.append(Previewed(title=fact.question, answer=fact.answer, made=tuple(made)))
         except rules.NeedsModel as need:
-            found.append(Previewed(fact=fact, reason=need.reason))
+            found.append(Previewed(title=fact.question, answer=fact.answer, reason=need.reason))
     return found
 
 
 def by_endpoint(
-    facts: Sequence[Fact], plan: Plan, options: dict[str, JsonValue] | None, ledger: Ledger, *, number: int = 3
+    tasks: Sequence[Task], facts: Sequence[Fact], job: JobPlan, ledger: Ledger, own_server: OwnServer | None = None
 ) -> list[Previewed]:
-    """The first facts as a model words them: one paid request each, kept in the ledger for the job that follows.
+    """The first tasks of a job as a model answers them: one paid request each, kept in the ledger for the job.
 
     Raises AugmentError where it cannot be asked.
     """
-    settings = read_options(options)
-    endpoint = Endpoint(settings, threading.Event())
-    ambiguous = rules.ambiguous_values(facts)
+    assert job.options is not None  # a job with an endpoint
+    connection = connect(job.options, own_server)
+    endpoint = Endpoint(connection.options, Pace(PREVIEWED), key=connection.key)
+    purse = Purse(job.options, 0.0, Estimate.of(tasks, ledger, job.options, job.plan).dearest)
+    desk = Desk(endpoint, ledger, purse, lambda title, error: None)
+    of_id, shared = {fact.id: fact for fact in facts}, shared_answers(facts)
+    try:
+        answers = {answer.task.key: answer for answer in desk.answers(list(islice(tasks, PREVIEWED)))}
+    finally:
+        endpoint.close()
     found = []
-    for fact in facts[:number]:
-        try:
-            asked = rules.plan_for(fact, plan, ambiguous)
-            reply, _ = paid_once(ledger, endpoint, fact, asked)
-        except FactFailed as error:
-            values = {name: str(value) for name, value in error.values.items()}
-            found.append(Previewed(fact=fact, reason=error.key, reason_values=values))
-        else:
-            found.append(Previewed(fact=fact, made=tuple(examples(fact, asked, reply, settings.model))))
+    for task in islice(tasks, PREVIEWED):
+        answer, fact = answers[task.key], of_id.get(task.fact_id)
+        shown = Previewed(title=task.title, answer=fact.answer if fact else "")
+        if isinstance(answer.reply, Pairs):
+            shown = shown.model_copy(update={"pairs": tuple(answer.reply.pairs)})
+        elif isinstance(answer.reply, Reply) and fact:
+            made = examples(fact, plan_for(fact, job.plan, shared), answer.reply, job.options.model)
+            shown = shown.model_copy(update={"made": tuple(gated(fact, made))})
+        elif isinstance(answer.error, StudioError):
+            reason = Reason.of(answer.error)
+            shown = shown.model_copy(update={"reason": reason.key, "reason_values": reason.values})
+        found.append(shown)
     return found

@@ -15,6 +15,10 @@ from training.contract import AnswerStyle
 GENERATOR = "rules"
 PATTERNS = {name: (*family.forward, *family.reverse) for name, family in wordings().families.items()}
 
+# A reversed question that can be turned into a wish for one of several right answers.
+_DEFINITE = re.compile(
+    r"(?P<head>.+?)(?:は(?P<word>何|誰|どこ)(?:ですか|でしょうか)[？?]|(?:の名前|の題名)?を(?:教えて|答えて)ください。)"
+)
 # (relation, value): two facts with the same one cannot both be the answer of a reversed question.
 ReverseKey = tuple[str, str]
 Answer = tuple[AnswerStyle, str]
@@ -60,13 +64,12 @@ def read(fact: Fact) -> Reading:
     return Reading(question, value)
 
 
-def make(fact: Fact, plan: Plan, ambiguous: frozenset[ReverseKey] = frozenset()) -> list[MadeExample]:
+def make(fact: Fact, plan: Plan) -> list[MadeExample]:
     """The examples the rules make beside the fact's seed pair; fewer than planned where wordings run out.
 
     Args:
         fact: its question and answer are the seed pair, which counts as one of the plan's.
-        plan: how many of what.
-        ambiguous: relations and values that several facts share; a fact with one of them is not asked in reverse.
+        plan: how many of what, for this fact: under `ask_for_one` the reversed questions ask for one of several.
 
     Raises:
         NeedsModel: the question or the answer has none of the forms that the rules know.
@@ -79,13 +82,12 @@ def make(fact: Fact, plan: Plan, ambiguous: frozenset[ReverseKey] = frozenset())
         for answer in _forward_answers(fact, reading)[: plan.answers]
         if (question, answer[1]) != (fact.question, fact.answer)
     ]
-    if reading.key in ambiguous:
-        return made
     answers = _reverse_answers(reading)[: plan.answers]
+    reverse = _reverse(reading)
+    if plan.shared_reverse == "ask_for_one":
+        reverse = list(dict.fromkeys(filter(None, map(_for_one, reverse))))
     return made + [
-        _example(fact, "reverse", question, answer)
-        for question in _reverse(reading)[: plan.reverse]
-        for answer in answers
+        _example(fact, "reverse", question, answer) for question in reverse[: plan.reverse] for answer in answers
     ]
 
 
@@ -96,27 +98,6 @@ def questions(fact: Fact) -> set[str]:
     except NeedsModel:
         return set()
     return {*_forward(fact, reading), *_reverse(reading)}
-
-
-def plan_for(fact: Fact, plan: Plan, ambiguous: frozenset[ReverseKey]) -> Plan:
-    """The plan without reversed questions where their answer would not be the fact's alone."""
-    try:
-        shared = read(fact).key in ambiguous
-    except NeedsModel:
-        shared = False
-    return plan.model_copy(update={"reverse": 0}) if shared else plan
-
-
-def ambiguous_values(facts: Iterable[Fact]) -> frozenset[ReverseKey]:
-    """Relations and values that several subjects share: asked in reverse, they would have several answers."""
-    subjects: dict[ReverseKey, set[str]] = {}
-    for fact in facts:
-        try:
-            reading = read(fact)
-        except NeedsModel:
-            continue
-        subjects.setdefault(reading.key, set()).add(folded(reading.question.subject))
-    return frozenset(key for key, named in subjects.items() if len(named) > 1)
 
 
 def _example(fact: Fact, kind: str, question: str, answer: Answer) -> MadeExample:
@@ -149,6 +130,17 @@ def _forward(fact: Fact, reading: Reading) -> list[str]:
 def _reverse(reading: Reading) -> list[str]:
     family, words = _family(reading), _words(reading)
     return [_mark(reading.question.context + wording.format(**words), reading) for wording in family.reverse]
+
+
+def _for_one(question: str) -> str | None:
+    """A reversed question as a wish for one of several right answers; None where its form cannot say so."""
+    match = _DEFINITE.fullmatch(question)
+    if match is None:
+        return None
+    head, person = match["head"], match["word"] == "誰" or match["head"].endswith(("キャラクター", "人", "者"))
+    if head.endswith("の"):
+        head = re.sub(r"なの$", "であるの", head)[:-1] + ("人" if person else "もの")
+    return f"{head}を{'一人' if person else '一つ'}挙げてください。"
 
 
 def _forward_answers(fact: Fact, reading: Reading) -> list[Answer]:

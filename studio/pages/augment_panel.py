@@ -8,7 +8,6 @@ from pydantic import JsonValue, ValidationError
 
 from studio.augmentation.keys import KEYS, bound_keys
 from studio.augmentation.plan import Plan
-from studio.augmentation.preview import by_endpoint, by_rules
 from studio.errors import AugmentError
 from studio.house import Studio
 from studio.i18n import text
@@ -158,10 +157,10 @@ class _Augment:
     @shows_errors
     def on_preview(self, values: Values, request: gr.Request) -> str:
         plan, options = self.form.plan(values), self.form.options(values)
-        facts = self.studio.datasets.facts(_named(values[self.dataset]))
-        if options is None:
-            return preview(by_rules(facts, plan), locale(request))
-        return preview(by_endpoint(facts, plan, options, self.jobs.preview_ledger()), locale(request))
+        job = self.jobs.plan_job(
+            _named(values[self.dataset]), generator=values[self.form.generator], plan=plan, options=options
+        )
+        return preview(self.jobs.preview(job), locale(request))
 
     @shows_errors
     def on_start(self, values: Values, request: gr.Request) -> tuple[Any, ...]:

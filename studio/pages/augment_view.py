@@ -78,8 +78,9 @@ def _failed(status: AugmentStatus, locale: str) -> str:
 
 
 def _previewed(previewed: Previewed, locale: str) -> str:
-    fact = previewed.fact
-    head = element("summary", words(fact.question) + words(fact.answer, "oboe-muted") + _count(previewed, locale))
+    head = element(
+        "summary", words(previewed.title) + words(previewed.answer, "oboe-muted") + _count(previewed, locale)
+    )
     if previewed.reason:
         return element("details", head + notice(previewed.reason_text(locale), "warning"), "oboe-fact", open="open")
     rows = "".join(
