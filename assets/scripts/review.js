@@ -17,6 +17,7 @@ let busy = false;
 let waiting = [];
 let stale = true;
 let changed = false;
+let answers = 0;
 
 const part = (name) => element.querySelector(`[data-part="${name}"]`);
 const sheet = () => element.querySelector('.oboe-sheet');
@@ -87,6 +88,7 @@ const ask = async (wish) => {
   changed ||= reply.changed;
   draw(reply);
   say(reply.told, reply.tone);
+  if (part('sheet')) part('sheet').dataset.drawn = String(++answers);  // for whoever waits for a key's answer
   return reply;
 };
 
