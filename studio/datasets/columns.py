@@ -13,10 +13,26 @@ from studio.errors import DatasetError
 # Names as people and tools write them, the surer ones first; compared without case and width.
 NAMES: dict[str, tuple[str, ...]] = {
     "question": (
-        *("question", "質問", "質問文", "問い", "問", "問題", "設問", "instruction", "指示", "prompt", "query", "q"),
+        *(
+            "question",
+            "質問",
+            "質問文",
+            "問い",
+            "問",
+            "問題",
+            "問題文",
+            "設問",
+            "instruction",
+            "指示",
+            "prompt",
+            "query",
+            "q",
+        ),
         *("input", "入力"),
     ),
-    "answer": (*("answer", "回答", "答え", "答", "解答", "応答", "出力", "output", "completion", "response", "a"),),
+    "answer": (
+        *("answer", "回答", "答え", "答", "解答", "正解", "応答", "出力", "output", "completion", "response", "a"),
+    ),
     "messages": ("messages", "conversations", "conversation"),
     "fact_id": ("fact_id",),
     # Exports say which example a line was; an import gives new numbers.

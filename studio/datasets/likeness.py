@@ -19,6 +19,8 @@ _RUN = re.compile(
     r"[0-9a-z]+|[ぁ-ゖゝゞー]*[ぁ-ゖゝゞ][ぁ-ゖゝゞー]*|[ァ-ヺヽヾー]+|[一-鿿々〆ヶ]+|[^\W0-9a-zぁ-ヿ一-鿿々]+"
 )
 _HIRAGANA = re.compile(r"[ぁ-ゖ]+")
+# What stands for one thing only: quoted, in katakana, in Latin letters or digits.
+_NAME = re.compile(r"[「『](.+?)[」』]|([ァ-ヺー]{2,})|([0-9a-z]+)")
 # As if so many more texts had been read: in a file of eight lines every word is in most of them.
 _PRIOR_TEXTS, _PRIOR_HOLDING = 500, 5
 # What the built-in wordings hold beside names is a way to ask, in a small file as well.
@@ -34,6 +36,18 @@ def units(text: str) -> Units:
         else:
             found.update(run[at : at + 2] for at in range(len(run) - 1))
     return frozenset(found)
+
+
+def name_others(one: str, other: str, said: str = "") -> bool:
+    """Whether each of two questions names something that neither the other nor what is said of both does."""
+    one, other, said = fold(one), fold(other), fold(said)
+    return any(name not in other + said for name in _names(one)) and any(
+        name not in one + said for name in _names(other)
+    )
+
+
+def _names(question: str) -> list[str]:
+    return [name for match in _NAME.findall(question) for name in match if name]
 
 
 class Weights(dict[str, float]):

@@ -15,8 +15,7 @@ from typing import Literal, Protocol
 
 from studio.augmentation.reading import folded, read_question
 from studio.datasets.crossing import Piece, crossings, piece_of
-from studio.datasets.likeness import Units, Weights, units
-from studio.datasets.text import fold
+from studio.datasets.likeness import Units, Weights, name_others, units
 
 ReasonCode = Literal["shared_question", "shared_answer", "key_term", "every_n_lines"]
 
@@ -29,8 +28,6 @@ SENTENCE = re.compile(r"(?:です|ます|でした|ました|ません|である
 SHORTEST_SENTENCE = 8
 QUESTIONS_OF_SENTENCE_AGREE = 0.45
 SENTENCE_REPEATS = 0.35
-# What stands for one thing only: quoted, in katakana, in Latin letters or digits.
-NAME = re.compile(r"[「『](.+?)[」』]|([ァ-ヺー]{2,})|([0-9a-z]+)")
 # Beyond so many texts, only those that share a rare unit are compared.
 MOST_COMPARED, MOST_HOLDING, RAREST = 48, 64, 4
 # A question that reads like a usual one is looked for among so many of the shortest.
@@ -199,7 +196,7 @@ class _Recovery:
         if self.weights.shared(*asked) < QUESTIONS_OF_SENTENCE_AGREE:
             return False
         texts = self.questions.texts[one], self.questions.texts[other]
-        return _likeness(*texts) != "other subject" and not _name_others(*texts, said=text)
+        return _likeness(*texts) != "other subject" and not name_others(*texts, said=text)
 
     def _agree_on_bare(self, answer: int, one: int, other: int) -> bool:
         """Whether two questions are so alike, and name so much the same, that one short answer answers both."""
@@ -208,7 +205,7 @@ class _Recovery:
         if self.answers.units[answer] <= asked[0] & asked[1]:
             return False  # a choice among what both questions name
         texts = self.questions.texts[one], self.questions.texts[other]
-        if not shared or _name_others(*texts):
+        if not shared or name_others(*texts):
             return False
         if (likeness := _likeness(*texts)) != "unknown":
             return likeness == "same"
@@ -226,18 +223,6 @@ def _compared(texts: Sequence[Units], weights: Weights) -> Iterable[tuple[int, i
             holding[unit].append(place)
     few = (holders for holders in holding.values() if len(holders) <= MOST_HOLDING)
     return dict.fromkeys(pair for holders in few for pair in combinations(holders, 2))
-
-
-def _name_others(one: str, other: str, said: str = "") -> bool:
-    """Whether each of two questions names something that neither the other nor what is said of both does."""
-    one, other, said = fold(one), fold(other), fold(said)
-    return any(name not in other + said for name in _names(one)) and any(
-        name not in one + said for name in _names(other)
-    )
-
-
-def _names(question: str) -> list[str]:
-    return [name for match in NAME.findall(question) for name in match if name]
 
 
 def _likeness(one: str, other: str) -> Literal["same", "other relation", "other subject", "unknown"]:
