@@ -79,14 +79,8 @@ class Return(Edit):
             assignments = ", ".join(f"{column} = ?" for column in columns)
             values = [[*(one.after[column] for column in columns), one.id] for one in same]
             self.db.executemany(f"UPDATE {entity} SET {assignments} WHERE id = ?", values)
-            changes = [
-                [
-                    _json({"id": one.id} | {column: side[column] for column in columns})
-                    for side in (one.before, one.after)
-                ]
-                for one in same
-            ]
-            self._log(entity, [(one.id, *change) for one, change in zip(same, changes, strict=True)])
+            sides = [(one.id, _part(one.id, one.before, columns), _part(one.id, one.after, columns)) for one in same]
+            self._log(entity, sides)
 
     def _with_marks(self, one: Wanted) -> Wanted:
         """A changed text is folded anew and gives its example a new time."""
@@ -107,6 +101,11 @@ def _no_seed(image: Values) -> Values:
 
 def _folded(image: Values) -> Values:
     return {f"folded_{text}": fold(str(image[text])) for text in TEXTS if text in image}
+
+
+def _part(key: int, image: Values, columns: tuple[str, ...]) -> str:
+    part: Values = {"id": key}
+    return _json(part | {column: image[column] for column in columns})
 
 
 def _json(image: Values) -> str:

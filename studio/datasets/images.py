@@ -66,10 +66,10 @@ def changed_between(db: sqlite3.Connection, dataset_id: int, older: int | None, 
     older_rows, older_values = _side(dataset_id, older)
     newer_rows, newer_values = _side(dataset_id, newer)
     rows = _hashing(db).execute(
-        "SELECT entity, id, max(before) AS before, max(after) AS after FROM"
+        "SELECT entity, id, max(before), max(after) FROM"
         f" (SELECT entity, id, hash AS before, NULL AS after FROM ({older_rows})"
         f" UNION ALL SELECT entity, id, NULL, hash FROM ({newer_rows}))"
-        " GROUP BY entity, id HAVING before IS NOT after ORDER BY entity DESC, id",
+        " GROUP BY entity, id HAVING max(before) IS NOT max(after) ORDER BY entity DESC, id",
         (*older_values, *newer_values),
     )
     return [Changed(*row) for row in rows]
@@ -99,8 +99,8 @@ def candidates_in(db: sqlite3.Connection, version_id: int) -> Iterator[Candidate
         (version_id,),
     )
     for row in rows:
-        folded = fold(row[5])
-        yield Candidate(*row, folded, phrasing(folded))
+        folded = fold(row[-2])
+        yield Candidate(*(*row, folded, phrasing(folded)))
 
 
 def _side(dataset_id: int, version_id: int | None) -> tuple[str, list[int]]:

@@ -73,7 +73,7 @@ def candidates_of(db: sqlite3.Connection, dataset_id: int, *, texts: bool) -> It
         " WHERE dataset_id = ? AND (status = 'accepted' OR kind = 'seed') ORDER BY fact_id, id",
         (dataset_id,),
     )
-    return (Candidate(*row, phrasing(row[-1])) for row in rows)
+    return (Candidate(*(*row, phrasing(row[-1]))) for row in rows)
 
 
 def divided(candidates: Iterable[Candidate], splits: Splits | RunConfig) -> Iterator[tuple[Candidate, Split]]:
