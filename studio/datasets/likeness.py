@@ -38,12 +38,14 @@ def units(text: str) -> Units:
     return frozenset(found)
 
 
-def name_others(one: str, other: str, said: str = "") -> bool:
-    """Whether each of two questions names something that neither the other nor what is said of both does."""
-    one, other, said = fold(one), fold(other), fold(said)
-    return any(name not in other + said for name in _names(one)) and any(
-        name not in one + said for name in _names(other)
-    )
+def name_others(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether the questions of two pairs each name something that the other pair does not."""
+    return _names_beyond(one, other) and _names_beyond(other, one)
+
+
+def _names_beyond(pair: tuple[str, str], other: tuple[str, str]) -> bool:
+    said = fold("".join(other))
+    return any(name not in said for name in _names(fold(pair[0])))
 
 
 def _names(question: str) -> list[str]:

@@ -141,7 +141,7 @@ class Linker:
 
     def _as_rephrasing(self, question: _Question, fact: _Fact) -> Iterator[tuple[float, Link]]:
         """Of either direction: the question asks as the fact's do, and is answered so."""
-        if name_others(question.text, fact.known.forward[0][0], said=question.reference):
+        if name_others((question.text, question.reference), fact.known.forward[0]):
             return
         for piece in filter(None, (fact.forward, fact.reverse)):
             asked = self.weights.shared(question.asked, piece.asked)

@@ -196,7 +196,7 @@ class _Recovery:
         if self.weights.shared(*asked) < QUESTIONS_OF_SENTENCE_AGREE:
             return False
         texts = self.questions.texts[one], self.questions.texts[other]
-        return _likeness(*texts) != "other subject" and not name_others(*texts, said=text)
+        return _likeness(*texts) != "other subject" and not name_others((texts[0], text), (texts[1], text))
 
     def _agree_on_bare(self, answer: int, one: int, other: int) -> bool:
         """Whether two questions are so alike, and name so much the same, that one short answer answers both."""
@@ -205,7 +205,7 @@ class _Recovery:
         if self.answers.units[answer] <= asked[0] & asked[1]:
             return False  # a choice among what both questions name
         texts = self.questions.texts[one], self.questions.texts[other]
-        if not shared or name_others(*texts):
+        if not shared or name_others((texts[0], ""), (texts[1], "")):
             return False
         if (likeness := _likeness(*texts)) != "unknown":
             return likeness == "same"
