@@ -110,6 +110,7 @@ MIGRATIONS: tuple[str, ...] = (
     DROP INDEX example_counts;
     CREATE INDEX example_order ON example (dataset_id, fact_id, id, kind, status, answer_style, generator);
     CREATE INDEX example_newest ON example (dataset_id, updated_at);
+    CREATE INDEX example_flagged ON example (dataset_id) WHERE flags != '[]';
     CREATE INDEX example_length ON example (dataset_id, length(answer));
     -- The same index of texts with an end mark behind each, so that one and two characters are found in it too.
     DROP TRIGGER example_text_insert;

@@ -114,9 +114,12 @@ def test_a_search_that_nearly_all_hold_pages_by_reading_on_and_finds_the_same(
     listed = datasets.page("a", filter=Filter(search="です", kind="forward"), number=2)
     monkeypatch.setattr(text_index, "MANY", 10)
     assert datasets.page("a", filter=Filter(search="です", kind="forward"), number=2) == listed
-    monkeypatch.setattr("studio.datasets.search.COUNTED_BY_SCAN", 70)
+    monkeypatch.setattr("studio.datasets.search.MOST_READ", 122)
     counted = datasets.page("a", filter=Filter(search="です"), number=9)
-    assert (counted.more, counted.total, counted.pages, len(counted.examples)) == (True, 70, 2, 20)
+    assert (counted.more, counted.total, counted.pages, len(counted.examples)) == (True, 121, 3, 21)
+    monkeypatch.setattr("studio.datasets.search.MOST_READ", 20)
+    counted = datasets.page("a", filter=Filter(search="です"), number=9)
+    assert (counted.more, counted.total) == (False, 122)
 
 
 def test_a_decision_counts_what_it_changed_and_leaves_texts_and_times(datasets: Datasets, seed: Example) -> None:

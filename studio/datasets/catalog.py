@@ -17,6 +17,7 @@ from studio.datasets.model import (
     Counts,
     Example,
     ExampleStatus,
+    Facets,
     Fact,
     ImportReport,
     MadeExample,
@@ -25,9 +26,9 @@ from studio.datasets.model import (
     Page,
     Undone,
 )
-from studio.datasets.preview import ImportPreview, preview_of
+from studio.datasets.preview import ImportPreview, columns_of, preview_of
 from studio.datasets.reading import read_files
-from studio.datasets.search import counts_of, facts_of, page_of, require_example, require_fact
+from studio.datasets.search import counts_of, facets_of, facts_of, page_of, require_example, require_fact
 from studio.datasets.splits import frozen_examples_of
 from studio.datasets.text import clean, excerpt, is_short_answer
 from studio.errors import DatasetError, UnknownDataset
@@ -89,6 +90,11 @@ class Datasets:
         """How many examples go when these are deleted: a seed takes its fact along."""
         db = self.store.read()
         return deletion_count_of(db, _require(db, name), selection)
+
+    def facets(self, name: str) -> Facets:
+        """What there is to filter the dataset by."""
+        db = self.store.read()
+        return facets_of(db, _require(db, name))
 
     def example(self, example_id: int) -> Example:
         """One example of any dataset."""
@@ -203,6 +209,10 @@ class Datasets:
             insert(db, dataset_id, arranged.settle(existing_pairs(db, dataset_id)), author)
             counts = counts_of(db, dataset_id)
         return arranged.report(facts=counts.facts, examples=counts.examples)
+
+    def columns_of_files(self, paths: Sequence[Path]) -> tuple[list[str], dict[str, str]]:
+        """Every column that files have, and which was found to be which field by its name."""
+        return columns_of(paths)
 
     def preview_import(self, name: str, paths: Sequence[Path], plan: ImportPlan = AS_FOUND) -> ImportPreview:
         """What an import would bring in and leave out, judged by the first lines of each file; nothing is changed."""

@@ -104,6 +104,14 @@ class Counts(Frozen):
     by_kind: dict[ExampleKind, int]
 
 
+class Facets(Frozen):
+    """What there is to filter a dataset by."""
+
+    tags: tuple[str, ...]
+    generators: tuple[str, ...]
+    checks: tuple[str, ...] = Field(description="Codes of findings and of gates' flags.")
+
+
 class RejectedLine(Frozen):
     """A line of an imported file that did not come in, and why; `reason` is the English sentence."""
 

@@ -19,6 +19,7 @@ class FilePairs:
     """What a file holds for a dataset; `complete` unless reading stopped at the most that was asked for."""
 
     file: str
+    alone: bool
     pairs: list[Pair] = field(default_factory=list)
     rejected: list[RejectedLine] = field(default_factory=list)
     layouts: Layouts = field(default_factory=dict)
@@ -45,7 +46,7 @@ def read_files(paths: Sequence[Path], mapping: Mapping[str, str], most: int | No
     read = []
     for path in paths:
         try:
-            read.append(read_pairs(path, mapping, most))
+            read.append(read_pairs(path, mapping, most, alone=len(paths) == 1))
         except DatasetError as error:
             if len(paths) == 1:
                 raise
@@ -58,13 +59,13 @@ def unused_columns(files: Sequence[FilePairs]) -> list[str]:
     return list(dict.fromkeys(column for file in files for column in file.unused_columns))
 
 
-def read_pairs(path: Path, mapping: Mapping[str, str], most: int | None = None) -> FilePairs:
-    """Every pair of a file, in its order.
+def read_pairs(path: Path, mapping: Mapping[str, str], most: int | None = None, *, alone: bool = True) -> FilePairs:
+    """Every pair of a file, in its order; among others it need not have every column that `mapping` names.
 
     Raises:
         DatasetError: the file cannot be read, has no such columns, or not one line of it is a pair.
     """
-    read = FilePairs(path.name)
+    read = FilePairs(path.name, alone)
     records = read_records(path)
     for line, record in islice(records, most):
         try:
@@ -82,7 +83,8 @@ def _pair(read: FilePairs, line: int, record: Row | DatasetError, mapping: Mappi
         raise record
     columns = tuple(record)
     if columns not in read.layouts:
-        read.layouts[columns] = _layout(columns, mapping)
+        wanted = mapping if read.alone else {field: name for field, name in mapping.items() if name in columns}
+        read.layouts[columns] = _layout(columns, wanted)
     layout = read.layouts[columns]
     if isinstance(layout, DatasetError):
         raise layout

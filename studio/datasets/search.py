@@ -5,24 +5,27 @@ import sqlite3
 from collections.abc import Iterator
 
 from studio.datasets.filters import Filter, Sort, condition_of
-from studio.datasets.model import Counts, Example, Fact, Page
+from studio.datasets.model import Counts, Example, Facets, Fact, Page
 from studio.datasets.text import is_short_answer
-from studio.datasets.text_index import is_everywhere
+from studio.datasets.text_index import Condition, is_everywhere
 from studio.errors import DatasetError
 from training.contract import ExampleKind
 
 LARGEST_PAGE = 100
-# How far a scan counts what a search finds everywhere.
-COUNTED_BY_SCAN = 65_536
+# More cannot be chosen from; the search finds the facts of the others.
+MOST_TAGS = 300
+# How many examples are read to count what a search finds everywhere.
+MOST_READ = 150_000
 # An id from a browser may be larger than SQLite's integers.
 LARGEST_ID = 2**63 - 1
 
 EXAMPLE_COLUMNS = tuple(Example.model_fields)
-ORDERS: dict[Sort, str] = {
-    "fact": "fact_id, id",
-    "newest": "updated_at DESC, id DESC",
-    "longest": "length(answer) DESC, id DESC",
-    "shortest": "length(answer), id",
+# Each order with its reverse.
+ORDERS: dict[Sort, tuple[str, str]] = {
+    "fact": ("fact_id, id", "fact_id DESC, id DESC"),
+    "newest": ("updated_at DESC, id DESC", "updated_at, id"),
+    "longest": ("length(answer) DESC, id DESC", "length(answer), id"),
+    "shortest": ("length(answer), id", "length(answer) DESC, id DESC"),
 }
 _SELECT_EXAMPLE = f"SELECT {', '.join(EXAMPLE_COLUMNS)} FROM example"
 
@@ -31,27 +34,45 @@ def page_of(db: sqlite3.Connection, dataset_id: int, filter: Filter, number: int
     """The page `number` of the examples that a filter lets through; out of range takes the nearest page."""
     size = max(1, min(size, LARGEST_PAGE))
     everywhere = is_everywhere(db, filter.search)
-    where, values = condition_of(db, dataset_id, filter, scan=everywhere)
-    total = _count(db, where, values, COUNTED_BY_SCAN + 1 if everywhere else None)
-    more = everywhere and total > COUNTED_BY_SCAN
-    total -= more
+    condition = condition_of(db, dataset_id, filter, scan=everywhere)
+    total, more = _count_read(db, dataset_id, condition) if everywhere else (_count(db, condition), False)
     pages = max(1, -(-total // size))
     number = max(1, min(number, pages))
-    query = f"SELECT id FROM example WHERE {where} ORDER BY {ORDERS[filter.sort]} LIMIT ? OFFSET ?"
-    ids = [row[0] for row in db.execute(query, (*values, size, (number - 1) * size))][: total - (number - 1) * size]
+    start, end = (number - 1) * size, min(number * size, total)
+    ids = _ids(db, condition, filter.sort, range(start, end), behind=None if more else total - end)
     marks = ", ".join("?" * len(ids))
     found = {row[0]: _example(row) for row in db.execute(f"{_SELECT_EXAMPLE} WHERE id IN ({marks})", ids)}
-    return Page(
-        examples=[found[key] for key in ids if key in found], total=total, more=more, number=number, pages=pages
-    )
+    examples = [found[key] for key in ids if key in found]
+    return Page(examples=examples, total=total, more=more, number=number, pages=pages)
 
 
-def _count(db: sqlite3.Connection, where: str, values: list[str | int], most: int | None) -> int:
-    query = f"SELECT count(*) FROM example WHERE {where}"
-    if most is not None:
-        query = f"SELECT count(*) FROM (SELECT 1 FROM example WHERE {where} LIMIT {most})"
-    number: int = db.execute(query, values).fetchone()[0]
+def _ids(db: sqlite3.Connection, condition: Condition, sort: Sort, places: range, behind: int | None) -> list[int]:
+    """The ids at some places, counted from the nearer end where it is known how many are behind them."""
+    (where, values), (order, backward) = condition, ORDERS[sort]
+    from_behind = behind is not None and behind < places.start
+    query = f"SELECT id FROM example WHERE {where} ORDER BY {backward if from_behind else order} LIMIT ? OFFSET ?"
+    skipped = behind if from_behind else places.start
+    ids = [example_id for (example_id,) in db.execute(query, (*values, len(places), skipped))]
+    return ids[::-1] if from_behind else ids
+
+
+def _count(db: sqlite3.Connection, condition: Condition) -> int:
+    number: int = db.execute(f"SELECT count(*) FROM example WHERE {condition[0]}", condition[1]).fetchone()[0]
     return number
+
+
+def _count_read(db: sqlite3.Connection, dataset_id: int, condition: Condition) -> tuple[int, bool]:
+    """How many examples a condition holds for among the first that are read, and whether others were left unread."""
+    where, values = condition
+    beyond = db.execute(
+        "SELECT fact_id FROM example WHERE dataset_id = ? ORDER BY fact_id, id LIMIT 1 OFFSET ?",
+        (dataset_id, MOST_READ),
+    ).fetchone()
+    if beyond:
+        number = _count(db, (f"{where} AND fact_id < ?", [*values, beyond[0]]))
+        if number >= LARGEST_PAGE:
+            return number, True
+    return _count(db, condition), False
 
 
 def example_of(db: sqlite3.Connection, example_id: int) -> Example | None:
@@ -114,6 +135,24 @@ def counts_of(db: sqlite3.Connection, dataset_id: int) -> Counts:
     ).fetchone()
     by_kind: dict[ExampleKind, int] = {"seed": int(seeds), "paraphrase": int(paraphrases), "reverse": int(reverses)}
     return Counts(facts=facts, examples=sum(by_kind.values()), pending=int(pending), by_kind=by_kind)
+
+
+def facets_of(db: sqlite3.Connection, dataset_id: int) -> Facets:
+    """The tags that most facts have, every generator, and what the last checks and the gates found."""
+
+    def column(query: str) -> tuple[str, ...]:
+        return tuple(value for (value,) in db.execute(query, (dataset_id,)))
+
+    found = column("SELECT DISTINCT code FROM finding WHERE dataset_id = ?")
+    flagged = column("SELECT DISTINCT value FROM example, json_each(flags) WHERE dataset_id = ? AND flags != '[]'")
+    return Facets(
+        tags=column(
+            "SELECT value FROM fact, json_each(tags) WHERE dataset_id = ?"
+            f" GROUP BY value ORDER BY count(*) DESC, value LIMIT {MOST_TAGS}"
+        ),
+        generators=column("SELECT DISTINCT generator FROM example WHERE dataset_id = ?"),
+        checks=tuple(dict.fromkeys(found + flagged)),
+    )
 
 
 def facts_of(db: sqlite3.Connection, dataset_id: int) -> Iterator[Fact]:
