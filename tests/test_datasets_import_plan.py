@@ -145,8 +145,7 @@ def test_a_preview_says_what_an_import_would_do_and_changes_nothing(datasets: Da
     plan = ImportPlan(columns={"question": "Q", "subject": "題"})
     preview = datasets.preview_import("a", [path], plan)
     assert [(pair.line, pair.question, pair.subject) for pair in preview.pairs[:2]] == [(1, "q1", "T"), (2, "q2", "T")]
-    assert preview.columns == ["Q", "題", "答え"]
-    assert preview.found == {"question": "Q", "subject": "題", "answer": "答え"}
+    assert datasets.columns_of_files([path]) == (["Q", "題", "答え"], {"question": "Q", "answer": "答え"})
     assert [line.line for line in preview.rejected] == [1, 3]
     assert preview.complete
     assert pairs(datasets) == [("q1", "a1")]
@@ -219,3 +218,10 @@ def test_a_file_that_says_its_facts_is_taken_at_its_word(datasets: Datasets, tmp
     stated = [{**row, "fact_id": number} for number, row in enumerate(FLAT[:3])]
     report = datasets.import_files("a", [written(tmp_path / "a.jsonl", *stated, FLAT[3])])
     assert (report.facts, report.proposed) == (4, 0)
+
+
+def test_a_column_that_is_named_counts_for_the_files_that_have_it(datasets: Datasets, tmp_path: Path) -> None:
+    first = written(tmp_path / "1.jsonl", {"Q": "q1", "answer": "a1"})
+    second = written(tmp_path / "2.jsonl", {"question": "q2", "answer": "a2"})
+    datasets.import_files("a", [first, second], ImportPlan(columns={"question": "Q"}))
+    assert pairs(datasets) == [("q1", "a1"), ("q2", "a2")]

@@ -27,7 +27,7 @@ class Described:
 
 def card(db: sqlite3.Connection, dataset_id: int, filter: Filter, about: Described) -> str:
     """A README.md that a dataset hub reads as well as a person."""
-    where, values = condition_of(dataset_id, filter)
+    where, values = condition_of(db, dataset_id, filter)
     facts, examples = db.execute(
         f"SELECT count(DISTINCT fact_id), count(*) FROM example WHERE {where}", values
     ).fetchone()

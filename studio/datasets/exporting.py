@@ -89,7 +89,7 @@ def _write_with_card(db: sqlite3.Connection, dataset_id: int, wanted: Export, na
 def _records(db: sqlite3.Connection, dataset_id: int, filter: Filter) -> Records:
     """Every example with what is known of its fact, the lists as lists."""
     columns = ", ".join("chosen.id" if column == "example_id" else column for column in COLUMNS)
-    where, values = condition_of(dataset_id, filter)
+    where, values = condition_of(db, dataset_id, filter)
     rows = db.execute(
         f"SELECT {columns} FROM (SELECT * FROM example WHERE {where}) AS chosen"
         " JOIN fact ON fact.id = chosen.fact_id ORDER BY chosen.fact_id, chosen.id",

@@ -4,13 +4,16 @@ from typing import Any
 
 import gradio as gr
 
+from studio.datasets import FORMATS, Export
 from studio.errors import DatasetError
 from studio.house import Studio
-from studio.pages.language import label, shows_errors, tell
+from studio.pages.language import label, locale, shows_errors, tell
 from studio.pages.parts import PRIVATE
 from studio.pages.shell import Shell
 
-FORMATS = ("jsonl", "csv")
+# After a format: the data in a zip, with the card that a dataset hub shows.
+CARD = "+card"
+CARD_FORMAT = "parquet"
 # The export lands in a button that is not shown; pressing it is the browser's download.
 DOWNLOAD_JS = "() => setTimeout(() => document.querySelector('#export-download a, #export-download')?.click(), 250)"
 
@@ -18,13 +21,9 @@ DOWNLOAD_JS = "() => setTimeout(() => document.querySelector('#export-download a
 def build_export(studio: Studio, shell: Shell) -> None:
     """Two components in the row that is being built."""
     choices = [(label(f"files_page.format_{format}"), format) for format in FORMATS]
+    choices.append((label("files_page.export_card"), CARD_FORMAT + CARD))
     format = gr.Dropdown(
-        choices,  # type: ignore[arg-type]
-        value=FORMATS[0],
-        show_label=False,
-        container=False,
-        elem_id="export-format",
-        min_width=140,
+        choices, value="jsonl", show_label=False, container=False, elem_id="export-format", min_width=140
     )
     button = gr.Button(label("files_page.export"), size="sm", elem_id="export", min_width=90)
     download = gr.DownloadButton(visible="hidden", elem_id="export-download")
@@ -33,7 +32,9 @@ def build_export(studio: Studio, shell: Shell) -> None:
     def on_export(dataset: str | None, format: str, request: gr.Request) -> Any:
         if dataset is None:
             raise DatasetError("dataset_page.no_dataset")
-        path = studio.datasets.export_file(dataset, format, studio.exports)
+        plain = format.removesuffix(CARD)
+        wanted = Export(plain, card=locale(request) if plain != format else "")
+        path = studio.datasets.export_file(dataset, wanted, studio.exports)
         tell("files_page.exported", request, file=path.name)
         return gr.DownloadButton(value=str(path))
 

@@ -1,4 +1,7 @@
-"""The folded panel that brings a file into a dataset; it must not know how a file is read."""
+"""The folded panel that brings files into a dataset, with a preview; it must not know how a file is read.
+
+The files stay where they were uploaded until they are imported: every look at them and the import read them anew.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,85 +10,144 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from studio.datasets import READERS, ImportPlan
 from studio.errors import DatasetError
 from studio.house import Studio
-from studio.pages.import_view import import_report
+from studio.i18n import text
+from studio.pages.import_view import import_preview, import_report
 from studio.pages.language import label, locale, shows_errors
-from studio.pages.parts import PRIVATE, drawn
+from studio.pages.markup import notice
+from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.shell import Shell, chosen, moment
 
-FILE_TYPES = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"]
-
 # In the browser, so that a name typed while the file comes in is not overwritten by an answer that is on its way.
-NAME_JS = "(file, name) => name || (file?.orig_name ?? '').replace(/\\.[^.]*$/, '')"
+NAME_JS = "(files, name) => name || (files?.[0]?.orig_name ?? '').replace(/\\.[^.]*$/, '')"
+
+# The fields that a person may say the column of; the ids of their choices in the page are import-<field>-column.
+FIELDS = ("question", "answer", "subject", "tags", "fact_id")
+# Choices that are no column; no header is written like this.
+ROWS = "="
+BLOCKS = (2, 4, 8, 16, 32)
+Form = dict[Any, Any]  # what a person has said, by component
 
 
 @dataclass(frozen=True)
 class Importer:
     """What the panel is made of."""
 
-    file: gr.File
+    files: gr.File
     name: gr.Textbox
-    question_column: gr.Textbox
-    answer_column: gr.Textbox
+    mapping: gr.Row
+    columns: dict[str, gr.Dropdown]  # by field
     start: gr.Button
+    preview: gr.HTML
     report: gr.HTML
 
 
 def build_import_panel(studio: Studio, shell: Shell) -> Dependency:
     """The panel; the event returned is the end of an import."""
-    importer = _build()
-    importer.file.upload(None, [importer.file, importer.name], importer.name, js=NAME_JS)
-    return importer.start.click(
-        _Import(studio).on_import,
-        [importer.file, importer.name, importer.question_column, importer.answer_column],
-        [importer.report, importer.file, importer.name, shell.dataset, shell.changed],
-        **PRIVATE,
+    panel = _build()
+    handlers = _Import(studio, shell, panel)
+    form = {panel.files, panel.name, shell.person, *panel.columns.values()}
+    # Of several changes on their way the last one counts.
+    late = QUIET | {"trigger_mode": "always_last"}
+    panel.files.upload(None, [panel.files, panel.name], panel.name, js=NAME_JS)
+    opened = [panel.preview, panel.mapping, *panel.columns.values()]
+    panel.files.change(handlers.on_files, [panel.files, panel.name], opened, **late)
+    gr.on([column.input for column in panel.columns.values()], handlers.on_preview, form, panel.preview, **late)
+    panel.name.blur(handlers.on_preview, form, panel.preview, **late)
+    return panel.start.click(
+        handlers.on_import, form, [panel.report, panel.files, panel.name, shell.dataset, shell.changed], **PRIVATE
     )
 
 
 def _build() -> Importer:
-    with gr.Accordion(label("files_page.import"), open=False, elem_id="import"), gr.Row():
-        file = gr.File(
-            label=label("files_page.import_file"), file_types=FILE_TYPES, height=150, elem_id="import-file", scale=2
-        )
-        with gr.Column(scale=2):
-            name = gr.Textbox(
-                label=label("files_page.import_name"),
-                info=label("files_page.import_name_help"),
-                elem_id="import-name",
+    with gr.Accordion(label("files_page.import"), open=False, elem_id="import"):
+        with gr.Row():
+            files = gr.File(
+                label=label("files_page.import_file"),
+                file_count="multiple",
+                file_types=list(READERS),
+                height=150,
+                elem_id="import-file",
+                scale=2,
             )
-            with gr.Row():
-                question = gr.Textbox(
-                    label=label("files_page.question_column"),
-                    placeholder=label("files_page.found_by_itself"),
-                    elem_id="import-question-column",
+            with gr.Column(scale=2):
+                name = gr.Textbox(
+                    label=label("files_page.import_name"),
+                    info=label("files_page.import_name_help"),
+                    elem_id="import-name",
                 )
-                answer = gr.Textbox(
-                    label=label("files_page.answer_column"),
-                    placeholder=label("files_page.found_by_itself"),
-                    elem_id="import-answer-column",
-                )
-            start = gr.Button(label("files_page.import_start"), variant="primary", elem_id="import-start")
-    report = drawn("import-report")
-    return Importer(file, name, question, answer, start, report)
+                start = gr.Button(label("files_page.import_start"), variant="primary", elem_id="import-start")
+        with gr.Row(visible=False, elem_id="import-columns") as mapping:
+            columns = {field: _column(field) for field in FIELDS}
+        preview = drawn("import-preview")
+    return Importer(files, name, mapping, columns, start, preview, drawn("import-report"))
+
+
+def _column(field: str) -> gr.Dropdown:
+    return gr.Dropdown(
+        label=label(f"files_page.column_of_{field}"),
+        min_width=150,
+        elem_id=f"import-{field}-column",
+    )
 
 
 class _Import:
     """The handlers: read the form, call the datasets once, say what changed."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, shell: Shell, panel: Importer) -> None:
         self.studio = studio
+        self.shell = shell
         self.datasets = studio.datasets
+        self.panel = panel
+
+    def on_files(self, files: list[str] | None, name: str, request: gr.Request) -> tuple[Any, ...]:
+        """Other files have other columns: every choice begins anew."""
+        if not files:
+            return "", gr.Row(visible=False), *(gr.skip() for _ in FIELDS)
+        columns, found = self.datasets.columns_of_files([Path(file) for file in files])
+        choices = [_choices(field, columns, found.get(field), locale(request)) for field in FIELDS]
+        shown = [gr.Dropdown(choices=choice, value="") for choice in choices]
+        return self._preview(files, name, ImportPlan(), request), gr.Row(visible=True), *shown
+
+    def on_preview(self, form: Form, request: gr.Request) -> str:
+        files = form[self.panel.files]
+        return self._preview(files, form[self.panel.name], self._plan(form), request) if files else ""
 
     @shows_errors
-    def on_import(
-        self, file: str | None, name: str, question_column: str, answer_column: str, request: gr.Request
-    ) -> tuple[Any, ...]:
-        if not file:
+    def on_import(self, form: Form, request: gr.Request) -> tuple[Any, ...]:
+        files, name = form[self.panel.files], form[self.panel.name].strip()
+        if not files:
             raise DatasetError("files_page.choose_a_file")
-        columns = {"question": question_column.strip(), "answer": answer_column.strip()}
-        mapping = {field: column for field, column in columns.items() if column} or None
-        report = self.datasets.import_file(name, Path(file), mapping)
-        name = name.strip()
+        author = form[self.shell.person] or ""
+        report = self.datasets.import_files(name, [Path(file) for file in files], self._plan(form), author)
         return import_report(report, name, locale(request)), None, "", chosen(self.studio, name), moment()
+
+    def _preview(self, files: list[str], name: str, plan: ImportPlan, request: gr.Request) -> str:
+        """What is wrong is said where the choices are that mend it."""
+        try:
+            preview = self.datasets.preview_import(name, [Path(file) for file in files], plan)
+        except DatasetError as error:
+            return notice(error.text(locale(request)), "failed")
+        return import_preview(preview, locale(request))
+
+    def _plan(self, form: Form) -> ImportPlan:
+        said = {field: form[column] or "" for field, column in self.panel.columns.items()}
+        if not said["fact_id"].startswith(ROWS):
+            return ImportPlan(columns=said)
+        lines = said["fact_id"].removeprefix(ROWS)
+        return ImportPlan(columns=said | {"fact_id": ""}, facts=int(lines) if lines else "rows")
+
+
+def _choices(field: str, columns: list[str], found: str | None, language: str) -> list[tuple[str, str]]:
+    by_itself = text("files_page.found_by_itself", language)
+    if found:
+        by_itself = text("files_page.found_column", language, column=found)
+    elif field == "fact_id":
+        by_itself = text("files_page.facts_proposed", language)
+    special = [(by_itself, "")]
+    if field == "fact_id":
+        special.append((text("files_page.facts_rows", language), ROWS))
+        special += [(text("files_page.facts_blocks", language, number=number), f"={number}") for number in BLOCKS]
+    return [*special, *((column, column) for column in columns)]

@@ -1,26 +1,68 @@
-"""The report of an import as HTML; it must not know how a file is read."""
+"""What an import would do and what it did, as HTML; it must not know how a file is read."""
 
-from studio.datasets import ImportReport
+from collections.abc import Sequence
+
+from studio.datasets import ImportPreview, ImportReport, RejectedLine
 from studio.i18n import text
 from studio.pages.markup import element, notice, words
 
 MOST_REJECTED_SHOWN = 50
 
 
+def import_preview(preview: ImportPreview, locale: str) -> str:
+    """The first lines as they would come in, and every line that would not."""
+    number = f"{preview.imported:,}"
+    sentence = text("files_page.would_import", locale, number=number)
+    if not preview.complete:
+        sentence = text("files_page.would_import_of_first", locale, number=number)
+    several = len({pair.file for pair in preview.pairs}) > 1
+    # A column that says nothing takes no room.
+    shown = [name for name in ("fact", "subject", "tags") if any(getattr(pair, name) for pair in preview.pairs)]
+    heads = [*(["file"] if several else []), "line", "question", "answer", *shown]
+    rows = [[getattr(pair, head) for head in heads] for pair in preview.pairs]
+    return (
+        words(sentence, "oboe-strong", "p")
+        + _table(heads, rows, locale)
+        + _unused(preview.unused_columns, "files_page.would_not_use", locale)
+        + _rejected(preview.rejected, "files_page.would_reject", locale)
+    )
+
+
 def import_report(report: ImportReport, dataset: str, locale: str) -> str:
     """How much came in, and every line that did not, with its reason."""
     sentence = text("files_page.imported", locale, number=f"{report.imported:,}", dataset=dataset)
-    if not report.rejected:
-        return notice(sentence, "ok")
-    shown = report.rejected[:MOST_REJECTED_SHOWN]
-    lines = "".join(
-        element("tr", words(f"{line.line:,}", "column-fact", "td") + words(line.text(locale), name="td"))
-        for line in shown
-    )
-    left = len(report.rejected) - len(shown)
+    told = notice(sentence, "warning" if report.rejected else "ok")
+    if report.proposed:
+        proposed = text("files_page.proposed", locale, number=f"{report.proposed:,}", facts=f"{report.facts:,}")
+        told += words(proposed, "oboe-explained", "p")
+    unused = _unused(report.unused_columns, "files_page.not_used", locale)
+    return told + unused + _rejected(report.rejected, "files_page.rejected", locale)
+
+
+def _unused(columns: Sequence[str], key: str, locale: str) -> str:
+    return words(text(key, locale, columns=", ".join(columns)), "oboe-muted", "p") if columns else ""
+
+
+def _rejected(rejected: Sequence[RejectedLine], key: str, locale: str) -> str:
+    if not rejected:
+        return ""
+    several = len({line.file for line in rejected}) > 1
+    shown = rejected[:MOST_REJECTED_SHOWN]
+    heads = [*(["file"] if several else []), "line", "reason"]
+    rows = [[*([line.file] if several else []), f"{line.line:,}", line.text(locale)] for line in shown]
+    left = len(rejected) - len(shown)
     more = words(text("files_page.more_rejected", locale, number=f"{left:,}"), "oboe-muted", "p") if left else ""
-    heads = words(text("files_page.column_line", locale), "column-fact", "th")
-    heads += words(text("files_page.column_reason", locale), name="th")
-    table = element("table", element("thead", element("tr", heads)) + element("tbody", lines), "oboe-table")
-    rejected = text("files_page.rejected", locale, number=f"{len(report.rejected):,}")
-    return notice(sentence, "warning", rejected) + element("div", table, "oboe-table-frame oboe-short") + more
+    sentence = words(text(key, locale, number=f"{len(rejected):,}"), "oboe-strong", "p")
+    return sentence + _table(heads, rows, locale, "oboe-short") + more
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[object]], locale: str, classes: str = "") -> str:
+    kinds = [f"column-{'fact' if head == 'line' else head}" for head in heads]
+    head = "".join(
+        words(text(f"files_page.column_{name}", locale), kind, "th") for name, kind in zip(heads, kinds, strict=True)
+    )
+    body = "".join(
+        element("tr", "".join(words(cell, kind, "td") for cell, kind in zip(row, kinds, strict=True))) for row in rows
+    )
+    table = element("table", element("thead", element("tr", head)) + element("tbody", body), "oboe-table")
+    return element("div", table, f"oboe-table-frame {classes}".strip())
