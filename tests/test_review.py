@@ -219,3 +219,30 @@ def test_a_fact_that_is_deleted_meanwhile_is_left(queue: ReviewQueue, datasets: 
     with pytest.raises(DatasetError):
         queue.decide("a", stamps(sheet, [sheet.cursor]), "accepted", SATO)
     assert opened(queue.open("a", SATO)).fact.id == 2
+
+
+def test_a_text_is_corrected_wherever_the_fact_holds_it_and_undone_as_one(
+    queue: ReviewQueue, datasets: Datasets
+) -> None:
+    sheet = opened(queue.open("a", SATO))
+    texts = [(example.question, example.answer) for example in sheet.examples]
+    datasets.edit_example(
+        "a", sheet.cursor, question="正しい問い", answer="正しい詳しい答え", everywhere=True, author="佐藤"
+    )
+    assert [(example.question, example.answer) for example in opened(queue.open("a", SATO)).examples] == [
+        ("正しい問い", "答え"),
+        ("正しい問い", "正しい詳しい答え"),
+        ("乙", "答え"),
+        ("乙", "正しい詳しい答え"),
+        ("逆", "答え"),
+    ]
+    assert datasets.fact(1).question == "正しい問い"
+    back, _ = queue.undo("a", SATO)
+    assert [(example.question, example.answer) for example in opened(back).examples] == texts
+
+
+def test_a_correction_everywhere_cannot_make_two_examples_one(queue: ReviewQueue, datasets: Datasets) -> None:
+    sheet = opened(queue.open("a", SATO))
+    with pytest.raises(DatasetError, match="the same question and answer"):
+        datasets.edit_example("a", sheet.examples[2].id, question="問い1", everywhere=True)
+    assert opened(queue.open("a", SATO)) == sheet

@@ -100,6 +100,12 @@ const openEditor = (name) => {
     ? JSON.parse(sheet().dataset.fields)
     : Object.fromEntries([...template().querySelectorAll('[data-text]')].map((t) => [t.dataset.text, t.textContent]));
   for (const [field, value] of Object.entries(values)) form.elements[field].value = value;
+  if (name === 'example') {
+    const alike = template().querySelector('[data-alike]').textContent;
+    form.querySelector('.oboe-alike').hidden = !alike;
+    form.querySelector('.oboe-alike span').textContent = alike;
+    form.elements.everywhere.checked = Boolean(alike);
+  }
   editing = {form, example: cursor, expected: cell().dataset.changed, before: typed(form)};
   element.firstElementChild.classList.add('oboe-editing');
   form.hidden = false;
@@ -181,14 +187,16 @@ const onKey = (event) => {
   const action = KEYS[(event.shiftKey ? 'Shift+' : '') + event.code];
   if (!action || !sheet()) return;
   event.preventDefault();
+  if (!element.contains(document.activeElement)) element.focus({preventScroll: true});
   // A key that is held down moves on, and decides once.
   if (!event.repeat || MOVES.includes(action)) press(action);
 };
 document.addEventListener('keydown', onKey);
+element.tabIndex = -1;
 
 element.addEventListener('click', (event) => {
-  const button = event.target.closest('button, [data-example]');
-  if (!button || !element.contains(button)) return;
+  const button = event.target.closest('button') || event.target.closest('.oboe-sheet li')?.querySelector('[data-example]');
+  if (!button || window.getSelection().toString()) return;
   if (button.dataset.section) trigger('away', {section: button.dataset.section});
   else if (button.dataset.example) { if (!editing && !busy) point(button.dataset.example); }
   else if (button.dataset.action) press(button.dataset.action);

@@ -28,11 +28,36 @@ def edit_example(
     if not new:
         return
     _refuse_conflict(db, old, fields.get("expected"))
-    pair = str(new.get("question", old.question)), str(new.get("answer", old.answer))
-    if pair != (old.question, old.answer) and pair in pairs_of_fact(db, old.fact_id):
-        raise DatasetError("dataset.error_double", question=excerpt(pair[0]))
+    changes = _with_alike(db, old, new) if fields.get("everywhere") else {example_id: new}
+    _refuse_double(db, old, changes)
     edit = Edit(db, dataset_id, "dataset.undone_edit", author=author, question=excerpt(old.question))
-    edit.change_example(example_id, **new)
+    for changed_id, values in changes.items():
+        edit.change_example(changed_id, **values)
+
+
+def _with_alike(db: sqlite3.Connection, old: Example, new: dict[str, str | int]) -> dict[int, dict[str, str | int]]:
+    """What changes in each example of the fact, where a text changes wherever the fact holds it."""
+    changes = {
+        example.id: {
+            column: value
+            for column, value in new.items()
+            if example.id == old.id
+            or (column in ("question", "answer") and getattr(example, column) == getattr(old, column))
+        }
+        for example in examples_of_fact(db, old.fact_id)
+    }
+    return {example_id: values for example_id, values in changes.items() if values}
+
+
+def _refuse_double(db: sqlite3.Connection, old: Example, changes: dict[int, dict[str, str | int]]) -> None:
+    """A fact holds a pair of question and answer once."""
+    pairs = [
+        (values.get("question", example.question), values.get("answer", example.answer))
+        for example in examples_of_fact(db, old.fact_id)
+        for values in [changes.get(example.id, {})]
+    ]
+    if len(set(pairs)) < len(pairs_of_fact(db, old.fact_id)):
+        raise DatasetError("dataset.error_double", question=excerpt(str(changes[old.id].get("question", old.question))))
 
 
 def _refuse_conflict(db: sqlite3.Connection, current: Example, expected: str | None) -> None:

@@ -52,13 +52,17 @@ class EditConflict(DatasetError):
 
 
 class NewExampleFields(TypedDict, total=False):
-    """What an edit of an example may say; None leaves a field as it is. `expected` is `updated_at` as it was shown."""
+    """What an edit of an example may say; None leaves a field as it is.
+
+    `expected` is `updated_at` as it was shown. With `everywhere`, a text changes wherever the fact holds the same one.
+    """
 
     question: str | None
     answer: str | None
     kind: Literal["paraphrase", "reverse"] | None
     answer_style: AnswerStyle | None
     expected: str | None
+    everywhere: bool
 
 
 class NewFactFields(TypedDict, total=False):

@@ -254,7 +254,7 @@ def _next_waiting(db: sqlite3.Connection, dataset_id: int, fact_id: int, without
         " AND fact_id NOT IN (SELECT value FROM json_each(:without))"
     )
     for start in (fact_id, 0):
-        values = {"dataset": dataset_id, "fact": start, "without": json.dumps(list(without))}
+        values: dict[str, int | str] = {"dataset": dataset_id, "fact": start, "without": json.dumps(list(without))}
         if (found := _first_number(db, query, values)) is not None:
             return found
     return None

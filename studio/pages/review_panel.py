@@ -145,6 +145,7 @@ class _Review:
             question=wish.values.get("question"),
             answer=wish.values.get("answer"),
             expected=wish.expected,
+            everywhere=wish.values.get("everywhere") == "on",
             author=wish.reader.person,
         )
         return self._saved(wish, language)

@@ -102,8 +102,8 @@ def progress_line(sheet: Sheet, locale: str) -> str:
     if progress.done < progress.total:
         return head
     done = notice(_say("all_done", locale, total=f"{progress.total:,}"), "ok")
-    to_list = element("button", words(_say("to_list", locale)), "oboe-button", type="button", data_section="list")
-    return head + element("div", done + to_list, "oboe-review-done")
+    on = element("button", words(_say("to_checks", locale)), "oboe-button", type="button", data_section="checks")
+    return head + element("div", done + on, "oboe-review-done")
 
 
 def conflict_of(conflict: EditConflict, locale: str) -> str:
@@ -199,7 +199,7 @@ def _row(row: Row, shared: dict[str, str], locale: str) -> str:
     own = "".join(
         words(example.answer, "oboe-own-answer", "p")
         for example in row.examples
-        if example.answer != shared[example.answer_style]
+        if example.answer != shared[example.answer_style] and example.kind != "seed"  # that stands above
     )
     columns = "".join(
         element(
@@ -249,7 +249,16 @@ def _detail(example: Example, sheet: Sheet, locale: str) -> str:
         for field in ("question", "answer")
     )
     flags = "".join(notice(flag_name(code, locale), "warning") for code in example.flags)
-    return head + flags + texts + _origin(example, sheet, locale)
+    return head + flags + texts + _alike(example, sheet, locale) + _origin(example, sheet, locale)
+
+
+def _alike(example: Example, sheet: Sheet, locale: str) -> str:
+    """How many other examples of the fact hold the same texts; the editor offers to change them all."""
+    others = [other for other in sheet.examples if other.id != example.id]
+    questions = sum(other.question == example.question for other in others)
+    answers = sum(other.answer == example.answer for other in others)
+    sentence = _say("alike", locale, questions=questions, answers=answers) if questions + answers else ""
+    return element("span", escape(sentence), hidden="hidden", data_alike="")
 
 
 def _origin(example: Example, sheet: Sheet, locale: str) -> str:
@@ -265,6 +274,7 @@ def _example_form(locale: str) -> str:
     head = words(_say("edit_example", locale), name="h3") + element("div", "", data_part="conflict")
     fields = _field("question", '<textarea name="question" rows="4" spellcheck="false"></textarea>', locale)
     fields += _field("answer", '<textarea name="answer" rows="7" spellcheck="false"></textarea>', locale)
+    fields += '<label class="oboe-alike"><input type="checkbox" name="everywhere"><span></span></label>'
     return _form("example", head + fields, locale)
 
 
