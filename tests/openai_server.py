@@ -19,6 +19,10 @@ class Server:
     base_url: str = ""
     requests: list[dict] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
+    # Positions in `requests` whose whole reply the client has taken: it went on to ask over the same connection.
+    taken: list[int] = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
     # Set by the test's end: a request that hangs waits for it, and no longer than the bound below.
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -58,20 +62,39 @@ def wordings(request: dict) -> Answer:
     return completion(json.dumps(reply, ensure_ascii=False))
 
 
-@contextmanager
-def openai_server(script: Callable[[Server, dict], Answer | None]) -> Iterator[Server]:
-    """Serve `script` for chat completions until the block ends; where it gives no answer the connection drops."""
-    state = Server()
+def _handler(state: Server, script: Callable[[Server, dict], Answer | None]) -> type[BaseHTTPRequestHandler]:
+    """Answers requests by the script and counts them."""
+    counting = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # a connection serves many requests
+        wbufsize = -1  # head and body go out together; apart, the kernel would hold the body back
+        replied: int | None = None
+
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            state.requests.append(request)
-            state.authorizations.append(self.headers.get("Authorization", ""))
-            if (answer := script(state, request)) is None:
+            with counting:
+                if self.replied is not None:
+                    state.taken.append(self.replied)
+                self.replied = None
+                position = len(state.requests)
+                state.requests.append(request)
+                state.authorizations.append(self.headers.get("Authorization", ""))
+                state.under_way += 1
+                state.most_under_way = max(state.most_under_way, state.under_way)
+            try:
+                answer = script(state, request)
+            finally:
+                with counting:
+                    state.under_way -= 1
+            if answer is None:
                 self.close_connection = True
                 return
-            status, headers, body = answer
+            self.answer(*answer)
+            if answer[0] == 200:
+                self.replied = position
+
+        def answer(self, status: int, headers: dict[str, str], body: str) -> None:
             data = body.encode()
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
@@ -83,8 +106,22 @@ def openai_server(script: Callable[[Server, dict], Answer | None]) -> Iterator[S
         def log_message(self, *args: object) -> None:
             """Tests read what they need from the state."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    return Handler
+
+
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *args: object) -> None:
+        """A client that dies in the middle of a reply is what some tests are about."""
+
+
+@contextmanager
+def openai_server(script: Callable[[Server, dict], Answer | None]) -> Iterator[Server]:
+    """Serve `script` for chat completions until the block ends; where it gives no answer the connection drops."""
+    state = Server()
+
+    server = _Quiet(("127.0.0.1", 0), _handler(state, script))
     state.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

@@ -1,33 +1,26 @@
 """A job augments a dataset apart from the page, keeps every paid reply, and says what went wrong in a sentence."""
 
 import json
-import os
 import socket
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from studio.augmentation.jobs import AugmentJobs, AugmentStatus
+from studio.augmentation.jobs import AugmentJobs
 from studio.augmentation.keys import key_for
 from studio.augmentation.plan import Plan
 from studio.datasets import Datasets
 from studio.errors import AugmentError, UnknownDataset, UnknownJob
-from studio.store import open_store
+from tests.augment_fixtures import PLAN, ask, ended, fill, new_datasets, wait_until
 from tests.openai_server import Answer, Server, completion, error, openai_server, wordings
 
 KEY = "sk-test-0123456789-never-on-disk"
-PLAN = Plan(forward=3, reverse=2, answers=2)
 EXPLANATION = ("柱とはどのような剣士ですか？", "最高位に立つ九人の剣士です。")
 
 
 @pytest.fixture
 def datasets(tmp_path: Path) -> Datasets:
-    made = Datasets(open_store(tmp_path / "studio.db"))
-    made.create("anime")
-    return made
+    return new_datasets(tmp_path)
 
 
 @pytest.fixture
@@ -40,29 +33,6 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("OBOE_API_KEY", KEY)
     monkeypatch.setenv("OBOE_API_URL", "http://127.0.0.1:9/v1")  # `ask` binds the key to the server of its test
-
-
-def fill(datasets: Datasets, facts: int) -> None:
-    for number in range(facts):
-        datasets.add_fact("anime", f"作品{number}の主人公は誰ですか？", f"作品{number}の主人公は人物{number}です。")
-
-
-def wait_until(condition: Callable[[], bool], bound_s: float = 120) -> None:
-    ends = time.monotonic() + bound_s
-    while not condition():
-        assert time.monotonic() < ends, "the condition did not come true in time"
-        threading.Event().wait(0.01)
-
-
-def ended(jobs: AugmentJobs, job_id: str) -> AugmentStatus:
-    wait_until(lambda: jobs.status(job_id).state != "running")
-    return jobs.status(job_id)
-
-
-def ask(jobs: AugmentJobs, server: Server, **options: object) -> AugmentStatus:
-    os.environ["OBOE_API_URL"] = server.base_url
-    chosen = {"base_url": server.base_url, "model": "tiny", **options}
-    return ended(jobs, jobs.start("anime", generator="endpoint", plan=PLAN, options=chosen))
 
 
 def test_rules_fill_the_plan_and_a_second_run_adds_nothing(datasets, jobs):

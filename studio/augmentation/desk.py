@@ -29,6 +29,9 @@ SENTENCES: dict[Outcome, str] = {
 }
 
 
+REFUSED = "augment.error_status"
+
+
 class BudgetSpent(StudioError):
     """The next request could cost more than what is left of the budget."""
 
@@ -51,29 +54,63 @@ class Answer:
 
 
 class Purse:
-    """Counts what a job spends and refuses what could exceed its budget; the dearest request so far is the measure."""
+    """Counts what a job spends and refuses what could exceed its budget; the dearest reply so far is the measure.
 
-    def __init__(self, options: EndpointOptions, spent: float, dearest: float) -> None:
+    As long as there is none, one request goes alone: what a model thinks can cost many times what it writes.
+    """
+
+    def __init__(self, options: EndpointOptions, spent: float, dearest: float | None) -> None:
         self._options = options
         self._spent, self._dearest, self._reserved = spent, dearest, 0
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
     def reserve(self) -> None:
         """Set money aside for one request. Raises BudgetSpent."""
-        with self._lock:
-            budget = self._options.budget
-            if budget is not None and self._spent + (self._reserved + 1) * self._dearest > budget:
+        budget = self._options.budget
+        with self._changed:
+            while budget is not None and self._dearest is None and self._reserved:
+                self._changed.wait()
+            if budget is not None and self._spent + (self._reserved + 1) * (self._dearest or 0.0) > budget:
                 raise BudgetSpent("augment.budget_spent", spent=f"{self._spent:.2f}", budget=f"{budget:g}")
             self._reserved += 1
 
     def pay(self, completion: Completion | None) -> None:
         """Take what a request really cost; None where it got no answer."""
-        with self._lock:
+        with self._changed:
             self._reserved -= 1
             if completion is not None:
                 cost = self._options.cost(completion.prompt_tokens, completion.completion_tokens)
                 self._spent += cost
-                self._dearest = max(self._dearest, cost)
+                self._dearest = max(self._dearest or 0.0, cost)
+            self._changed.notify_all()
+
+
+class _Told:
+    """What the answers of a job say about its endpoint."""
+
+    def __init__(self) -> None:
+        self.in_a_row = 0
+        self.replied = False
+        self.last: FactFailed | None = None
+
+    def count(self, answer: Answer) -> None:
+        """Take one answer into account; failures that were known before say nothing new."""
+        self.replied = self.replied or answer.reply is not None
+        if answer.origin == "asked":
+            self.in_a_row = self.in_a_row + 1 if answer.error else 0
+            self.last = answer.error if isinstance(answer.error, FactFailed) else self.last
+
+    def too_many(self) -> EndpointDown | None:
+        """Why nothing more should be paid for, if so many failed one after the other."""
+        if self.in_a_row < FAILED_IN_A_ROW:
+            return None
+        return EndpointDown("augment.error_in_a_row", number=FAILED_IN_A_ROW, last=self.last)
+
+    def all_refused(self) -> EndpointDown | None:
+        """What the endpoint said to every request, if none was to its liking."""
+        if self.replied or self.last is None or self.last.key != REFUSED:
+            return None
+        return EndpointDown(self.last.key, **self.last.values)
 
 
 class Desk:
@@ -140,22 +177,21 @@ class Desk:
 
     def _collect(self, ready: "queue.SimpleQueue[Answer | None]", threads: int) -> Iterator[Answer]:
         """Answers until every thread has ended; the error that ended them all comes last."""
-        failed_in_a_row = 0
+        told = _Told()
         ending: Exception | None = None
         while threads:
             answer = ready.get()
             if answer is None or isinstance(answer.error, Stopped):
                 threads -= 1
             elif answer.error is None or isinstance(answer.error, FactFailed):
-                if answer.origin == "asked":
-                    failed_in_a_row = failed_in_a_row + 1 if answer.error else 0
+                told.count(answer)
                 yield answer
-                if failed_in_a_row >= FAILED_IN_A_ROW:
-                    ending = ending or EndpointDown("augment.error_in_a_row", number=FAILED_IN_A_ROW, last=answer.error)
+                ending = ending or told.too_many()
             else:
                 ending = ending or answer.error
             if ending is not None:
                 self._endpoint.pace.stop()
+        ending = ending or told.all_refused()
         if ending is not None:
             raise ending
 

@@ -9,20 +9,28 @@ FEW_SHOTS = 2
 # A few-shot example with more would make every request dearer and say nothing new.
 QUESTIONS_SHOWN = 4
 
-# A person has looked at an example that nobody generated, that was changed, or whose status was decided.
+# A person has looked at an example that was brought along, whose status was decided, or whose text was changed.
 _LOOKED_AT = """
-    SELECT fact_id, kind, answer_style, question, answer FROM example
-    WHERE dataset_id = :dataset AND status = 'accepted' AND fact_id IN (
-        SELECT fact_id FROM example WHERE dataset_id = :dataset AND status = 'accepted' AND kind <> 'seed' AND (
-            generator = '' OR EXISTS (
+    WITH looked_at AS (
+        SELECT id, fact_id, kind FROM example
+        WHERE dataset_id = :dataset AND kind <> 'seed' AND status <> 'rejected' AND (
+            (generator = '' AND status = 'accepted') OR EXISTS (
                 SELECT 1 FROM edit_change JOIN edit ON edit.id = edit_id
-                WHERE entity_id = example.id AND entity = 'example' AND before IS NOT NULL AND undone_at IS NULL))
+                WHERE entity_id = example.id AND entity = 'example' AND before IS NOT NULL AND undone_at IS NULL AND (
+                    example.status = 'accepted'
+                    OR json_extract(before, '$.question') IS NOT json_extract(after, '$.question')
+                    OR json_extract(before, '$.answer') IS NOT json_extract(after, '$.answer')))))
+    SELECT fact_id, kind, answer_style, question, answer FROM example
+    WHERE fact_id IN (
+        SELECT fact_id FROM looked_at
         GROUP BY fact_id ORDER BY count(DISTINCT kind) DESC, count(*) DESC, fact_id LIMIT :number)
+    AND (kind = 'seed' OR id IN (SELECT id FROM looked_at))
     ORDER BY fact_id, id
 """
 # Texts that a person has replaced in an example that is still there.
 _REPLACED = """
-    SELECT example.fact_id, json_extract(before, '$.question'), json_extract(before, '$.answer')
+    SELECT example.fact_id, COALESCE(json_extract(before, '$.question'), question),
+           COALESCE(json_extract(before, '$.answer'), answer)
     FROM edit_change JOIN edit ON edit.id = edit_id JOIN example ON example.id = entity_id
     WHERE edit.dataset_id = ? AND undone_at IS NULL AND entity = 'example' AND before IS NOT NULL AND after IS NOT NULL
     AND (json_extract(before, '$.question') <> json_extract(after, '$.question')

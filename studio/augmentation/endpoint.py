@@ -31,6 +31,8 @@ LONGEST_WAIT_S = 900.0
 CONNECT_TIMEOUT_S = 10.0
 MESSAGE_CHARACTERS = 300
 OVERLOADED = frozenset({429, 503, 529})
+# Perhaps this request alone: too long, or against the rules of the house.
+UNFIT = frozenset({400, 413, 422})
 TRANSIENT = frozenset({408, 409, 425, *OVERLOADED})
 
 
@@ -202,7 +204,7 @@ class Endpoint:
             if "model" in message.lower():
                 return EndpointDown("augment.error_model", model=self.options.model, **values)
             return self._incompatible()
-        if self._answered and status in (400, 413, 422):
+        if status in UNFIT:
             return FactFailed("augment.error_status", message=message, **values)
         return EndpointDown("augment.error_status", message=message, **values)
 

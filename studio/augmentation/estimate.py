@@ -24,8 +24,12 @@ class Estimate(Frozen):
     prompt_tokens: int
     completion_tokens: int
     cost: float | None = Field(description="Dollars, where the endpoint has a price.")
-    dearest: float = Field(description="Dollars that one request is thought to cost, at most.")
-    measured: bool = Field(description="Whether replies of the same model and prompt were there to go by.")
+    dearest: float | None = Field(description="Dollars of the dearest reply of the same model; None without one.")
+
+    @property
+    def measured(self) -> bool:
+        """Whether replies of the same model to the same prompt were there to go by."""
+        return self.dearest is not None
 
     @classmethod
     def of(cls, tasks: Sequence[Task], ledger: Ledger, options: EndpointOptions, plan: Plan) -> "Estimate":
@@ -39,16 +43,14 @@ class Estimate(Frozen):
         ]
         prompt = sum(_prompt_tokens(task) for task in left)
         written = len(left) * _written_tokens(tasks, plan, like)
-        each = max((options.cost(_prompt_tokens(task), 0) for task in left), default=0.0)
-        dearest = max((options.cost(entry.prompt_tokens, entry.completion_tokens) for entry in like), default=0.0)
+        dearest = max((options.cost(entry.prompt_tokens, entry.completion_tokens) for entry in like), default=None)
         return cls(
             requests=len(left),
             reused=len(tasks) - len(left),
             prompt_tokens=round(prompt),
             completion_tokens=round(written),
             cost=options.cost(round(prompt), round(written)) if options.is_priced else None,
-            dearest=max(dearest, each + options.cost(0, round(_written_tokens(tasks, plan, like)))),
-            measured=bool(like),
+            dearest=dearest,
         )
 
 

@@ -292,11 +292,12 @@ class AugmentJobs:
         dataset_id = self._datasets.require(name)
         if work.pairs:
             with self._datasets.store.write() as db:
-                work.change(added=add_pairs(db, dataset_id, work.pairs, work.job))
+                work.change(added=add_pairs(db, dataset_id, work.pairs_in_order(), work.job))
         if work.made:
             known = {fact.id for fact in self._datasets.facts(name)}
             replaced = replaced_pairs(self._datasets.store.read(), dataset_id)
-            made = [example for example in without_replaced(work.made, replaced) if example.fact_id in known]
+            kept = [example for example in without_replaced(work.made, replaced) if example.fact_id in known]
+            made = sorted(kept, key=lambda example: example.fact_id)  # whichever reply came first
             work.change(added=self._datasets.add_examples(name, made, author))
 
     def _ledger(self, folder: Path) -> Ledger:

@@ -47,7 +47,7 @@ class FewShot(Frozen):
     reply: Reply
 
 
-Form = TypeVar("Form", bound=Reply | Pairs)
+Form = TypeVar("Form", bound=Frozen)
 
 
 class Task(Frozen):
@@ -175,7 +175,7 @@ def _lenient(found: object, form: type[Frozen]) -> object:
     return reply
 
 
-def _says_something(reply: Reply | Pairs) -> bool:
+def _says_something(reply: Frozen) -> bool:
     if isinstance(reply, Pairs):
         return bool(reply.pairs)
-    return bool(reply.questions or reply.reverse_questions or reply.answer)
+    return isinstance(reply, Reply) and bool(reply.questions or reply.reverse_questions or reply.answer)

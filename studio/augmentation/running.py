@@ -133,6 +133,7 @@ class SeedJob:
     def __init__(self, work: Work, tasks: list[Task]) -> None:
         self._work = work
         self._tasks = list({task.key: task for task in tasks}.values())
+        self._place = {task.key: at for at, task in enumerate(self._tasks)}
         work.change(total=len(self._tasks))
 
     def tasks(self) -> list[Task]:
@@ -142,7 +143,7 @@ class SeedJob:
     def receive(self, task: Task, reply: Reply | Pairs | None, failed: Exception | None) -> None:
         """Keep the pairs of a reply, or list why there are none."""
         if isinstance(reply, Pairs):
-            self._work.take_pairs(task.title, reply.pairs)
+            self._work.take_pairs(self._place[task.key], task.title, reply.pairs)
         elif isinstance(failed, StudioError):
             self._work.fail(0, task.title, Reason.of(failed))
 

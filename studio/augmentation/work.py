@@ -40,7 +40,7 @@ class Work:
     cancelled: threading.Event = field(default_factory=threading.Event)
     pace: Pace = field(default_factory=lambda: Pace(1))
     made: list[MadeExample] = field(default_factory=list)
-    pairs: list[tuple[str, Pair]] = field(default_factory=list)  # each with the title that it was made from
+    pairs: list[tuple[int, str, Pair]] = field(default_factory=list)  # each with the place and title of its source
     failed: list[FailedFact] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     began_at: float = field(default_factory=monotonic)
@@ -98,10 +98,14 @@ class Work:
             flags=dict(flags),
         )
 
-    def take_pairs(self, title: str, pairs: list[Pair]) -> None:
+    def take_pairs(self, place: int, title: str, pairs: list[Pair]) -> None:
         """Keep the new seed pairs of one document or title."""
-        self.pairs += [(title, pair) for pair in pairs]
+        self.pairs += [(place, title, pair) for pair in pairs]
         self.change(done=self.status.done + 1, made=len(self.pairs))
+
+    def pairs_in_order(self) -> list[tuple[str, Pair]]:
+        """The new seed pairs with their titles in the order of their sources, whichever reply came first."""
+        return [(title, pair) for _, title, pair in sorted(self.pairs, key=lambda made: made[0])]
 
     def fail(self, fact_id: int, title: str, reason: Reason) -> None:
         """List a fact that got nothing."""
