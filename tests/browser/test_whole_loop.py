@@ -134,12 +134,13 @@ def test_the_run_finishes_with_an_adapter(page: Page) -> None:
 
 def answers(page: Page, question: str) -> tuple[str, str]:
     """Both answers of the arena to a question, once both are complete."""
+    # Answers may come and be complete between two looks, so those of the question before are marked.
+    page.evaluate("document.querySelectorAll('#answer-base footer, #answer-tuned footer').forEach(f => f.id = 'old')")
     page.locator("#question textarea, #question input").fill(question)
     page.locator("#ask").click()
-    expect(page.locator("#ask-stop")).to_be_visible()
-    expect(page.locator("#ask")).to_be_enabled(timeout=180_000)
     for side in ("base", "tuned"):
-        expect(page.locator(f"#answer-{side} footer .oboe-chip")).to_be_visible()
+        expect(page.locator(f"#answer-{side} footer:not(#old) .oboe-chip")).to_be_visible(timeout=180_000)
+    expect(page.locator("#ask")).to_be_enabled()
     left, right = page.locator("#answer-base .oboe-answer"), page.locator("#answer-tuned .oboe-answer")
     return left.inner_text(), right.inner_text()
 
