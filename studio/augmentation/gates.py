@@ -89,7 +89,7 @@ class Gates:
         seed = self._fact.question
         if not SHORTEST_QUESTION <= len(question) <= max(LONGEST_QUESTION, TIMES_THE_SEED * len(seed)):
             yield "length"
-        if not self._is_japanese(question) or not _KANA.search(question):
+        if not self._is_japanese(question) or not _KANA.search(self._beside_names(question)):
             yield "not_japanese"
         if not _is_question(question):
             yield "no_question"
@@ -136,14 +136,18 @@ class Gates:
 
     def _is_japanese(self, text: str) -> bool:
         """Whether what a text says beside names is Japanese; nothing but names is."""
-        rest = folded(text)
-        for name in self._written:
-            rest = rest.replace(name, "")
+        rest = self._beside_names(text)
         letters = _LETTER.findall(rest)
         japanese = [letter for letter in letters if _JAPANESE.match(letter)]
         if len(letters) >= 8 and not _KANA.search(rest):
             return False  # Chinese shares the characters
         return not letters or len(japanese) >= JAPANESE_SHARE * len(letters)
+
+    def _beside_names(self, text: str) -> str:
+        rest = folded(text)
+        for name in self._written:
+            rest = rest.replace(name, "")
+        return rest
 
     def _is_near_copy(self, reversed_: bool, question: str) -> bool:
         known, core = self._phrasings[reversed_], self._core(question)
