@@ -16,7 +16,7 @@ from studio.pages.checks_view import (
     progress_line,
     status_line,
 )
-from studio.pages.language import label, locale, shows_errors, tell
+from studio.pages.language import label, locale, shows_errors
 from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.shell import Shell, moment
 
@@ -42,12 +42,11 @@ def build_checks_panel(studio: Studio, shell: Shell) -> None:
     shell.dataset.input(lambda: NOTHING, None, shown, **QUIET)
     checking = run.click(handlers.on_run, shell.dataset, [status, run, stop], show_progress="hidden", **PRIVATE)
     checking.then(handlers.on_ended, None, [run, stop, shell.changed], **QUIET)
-    stop.click(None, None, None, cancels=checking, **QUIET)
+    stop.click(handlers.on_ended, None, [run, stop, shell.changed], cancels=checking, **QUIET)
     kinds.select(handlers.on_kind, shell.dataset, [findings, shown], **QUIET)
-    kinds.click(handlers.on_list, None, shell.filter, **QUIET)
-    kinds.expand(lambda: ("augment", moment()), None, shell.section, **QUIET)
     findings.click(handlers.on_page, [shell.dataset, shown], [findings, shown], **QUIET)
-    findings.expand(handlers.on_fact, None, shell.filter, **QUIET)
+    findings.expand(handlers.on_list, None, shell.filter, **QUIET)
+    findings.apply(lambda: ("augment", moment()), None, shell.section, **QUIET)
     findings.select(handlers.on_decide, [shell.dataset, shell.person], shell.changed, **QUIET)
 
 
@@ -77,7 +76,6 @@ class _Checks:
             raise DatasetError("dataset_page.no_dataset")
         for stage in self.checks.stages(dataset):
             yield progress_line(stage, locale(request)), gr.Button(interactive=False), gr.Button(visible=True)
-        tell("checks_page.done", request)
 
     def on_ended(self) -> tuple[Any, ...]:
         return gr.Button(interactive=True), gr.Button(visible=False), moment()
@@ -93,10 +91,9 @@ class _Checks:
         return self._drawn(dataset, shown, locale(request)), shown
 
     def on_list(self, event: gr.EventData) -> tuple[dict[str, Any], int]:
-        return Filter(check=str(event.code)).model_dump(), moment()
-
-    def on_fact(self, event: gr.EventData) -> tuple[dict[str, Any], int]:
-        return Filter(fact_id=int(event.fact)).model_dump(), moment()
+        """The list on all examples of a kind of finding, or of one fact."""
+        wanted = Filter(fact_id=int(event.value)) if event.filter == "fact_id" else Filter(check=str(event.value))
+        return wanted.model_dump(), moment()
 
     @shows_errors
     def on_decide(self, dataset: str, person: str, event: gr.EventData, request: gr.Request) -> int:

@@ -12,6 +12,8 @@ from studio.datasets.checks.corpus import bare
 
 # Characters of particles, endings and copulas, which a rewording changes without asking anything else.
 _LIGHT = str.maketrans("", "", "でしょうかすはがをにのとまただなっいもや")
+# Question words that are written in both ways.
+_WHO, _WHAT = re.compile("だれ|どなた"), re.compile("(?:なん|なに)(?=で|と|か|の|が|を|$)")
 _NEGATION = re.compile(r"ない|なかっ|なく|ません|ではな|[^つわまも]ず(?=[にはがで、]|$)")
 _KANA = re.compile(r"[ぁ-んァ-ヴー]")
 _DIGITS = re.compile(r"\d+")
@@ -25,7 +27,8 @@ _POLITE = re.compile(r"(?:です|ます|でした|ました|である|だ)+$")
 @lru_cache(maxsize=200_000)
 def core(question: str) -> str:
     """What a bare question says beside particles and endings; two questions with one core ask the same."""
-    return _DIGITS.sub(r"\g<0>、", question.translate(_LIGHT)) + "否" * len(_NEGATION.findall(question))
+    asked = _WHAT.sub("何", _WHO.sub("誰", question)).translate(_LIGHT)
+    return _DIGITS.sub(r"\g<0>、", asked) + "否" * len(_NEGATION.findall(question))
 
 
 @lru_cache(maxsize=200_000)

@@ -6,11 +6,11 @@ from itertools import combinations, product
 from studio.datasets.checks.comparing import AGREES, agreement, asks_nearly_the_same, core, holds, topic
 from studio.datasets.checks.corpus import Corpus, Example
 from studio.datasets.checks.found import Code, Found, components
-from studio.datasets.checks.similarity import Compared, jaccard, near_pairs
+from studio.datasets.checks.similarity import Compared, near_pairs
 
 # Two facts that ask alike are one fact twice; the phrasings of one fact are alike on purpose. On one topic only
 # particles and endings differ, which make up half of a short question.
-ALIKE = 0.45
+ALIKE = 0.3
 ALIKE_BY_WORDS = 0.7
 ALIKE_WITHIN_FACT = 0.85
 # Variants of one fact's answer may be worded quite differently: they contradict each other only where they share next
@@ -78,11 +78,7 @@ class _Doubles:
             examples |= {one.id: one, two.id: two}
             pairs.append((one.id, two.id))
         for group in components(pairs):
-            members = [examples[example_id] for example_id in group]
-            alike = max(
-                jaccard(self.bare[one.question], self.bare[two.question]) for one, two in combinations(members[:5], 2)
-            )
-            yield _found("near_duplicate", members, percent=round(100 * alike))
+            yield _found("near_duplicate", (examples[example_id] for example_id in group))
 
     def _near_examples(self) -> Iterator[tuple[Example, Example]]:
         for (first, second), similarity in self.near.items():
@@ -143,5 +139,5 @@ class _Doubles:
         return agreement(self.bare[one.answer], self.bare[two.answer], asked)
 
 
-def _found(code: Code, examples: Iterable[Example], **values: str | int) -> Found:
-    return Found(code, tuple((example.id, example.fact_id) for example in examples), values)
+def _found(code: Code, examples: Iterable[Example]) -> Found:
+    return Found(code, tuple((example.id, example.fact_id) for example in examples))

@@ -16,7 +16,7 @@ from studio.datasets.checks.similarity import Compared, near_pairs
 UNTRAINED = ("heldout_fact", "out_of_domain")
 # Asked as they are trained, to see whether anything was learned at all.
 TRAINED = "trained"
-ALIKE = 0.45
+ALIKE = 0.3
 SHOWN = 5
 
 
