@@ -24,11 +24,15 @@ AGREES = 0.5
 _POLITE = re.compile(r"(?:です|ます|でした|ました|である|だ)+$")
 
 
+def plain(question: str) -> str:
+    """A bare question with its question word in kanji."""
+    return _WHAT.sub("何", _WHO.sub("誰", question))
+
+
 @lru_cache(maxsize=200_000)
 def core(question: str) -> str:
     """What a bare question says beside particles and endings; two questions with one core ask the same."""
-    asked = _WHAT.sub("何", _WHO.sub("誰", question)).translate(_LIGHT)
-    return _DIGITS.sub(r"\g<0>、", asked) + "否" * len(_NEGATION.findall(question))
+    return _DIGITS.sub(r"\g<0>、", plain(question).translate(_LIGHT)) + "否" * len(_NEGATION.findall(question))
 
 
 @lru_cache(maxsize=200_000)

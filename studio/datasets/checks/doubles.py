@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import combinations, product
 
-from studio.datasets.checks.comparing import AGREES, agreement, asks_nearly_the_same, core, holds, topic
+from studio.datasets.checks.comparing import AGREES, agreement, asks_nearly_the_same, core, holds, plain, topic
 from studio.datasets.checks.corpus import Corpus, Example
 from studio.datasets.checks.found import Code, Found, components
 from studio.datasets.checks.similarity import Compared, near_pairs
@@ -61,7 +61,8 @@ class _Doubles:
             for number, answers in enumerate(self.answers)
             for answer in answers
         ]
-        return near_pairs(self.questions, Compared(by_topic, ALIKE), Compared(by_answer, ALIKE_BY_WORDS))
+        asked = [plain(question) for question in self.questions]
+        return near_pairs(asked, Compared(by_topic, ALIKE), Compared(by_answer, ALIKE_BY_WORDS))
 
     def duplicates(self) -> Iterator[Found]:
         """Examples whose question and answer are the same but for width, case, brackets and marks."""

@@ -7,7 +7,7 @@ that a person linked to a fact is known by the fact.
 from collections import defaultdict
 from collections.abc import Iterator
 
-from studio.datasets.checks.comparing import topic
+from studio.datasets.checks.comparing import plain, topic
 from studio.datasets.checks.corpus import Asked, Corpus, Example
 from studio.datasets.checks.found import Found
 from studio.datasets.checks.similarity import Compared, near_pairs
@@ -48,7 +48,7 @@ def _near(corpus: Corpus) -> dict[int, list[Example]]:
     for text in texts[first:]:
         keys.setdefault(topic(text), len(keys))
     places = [(number, keys[topic(text)]) for number, text in enumerate(texts) if text and topic(text) in keys]
-    for one, other in near_pairs(texts, Compared(places, ALIKE)):
+    for one, other in near_pairs([plain(text) for text in texts], Compared(places, ALIKE)):
         if one < first <= other:
             found.setdefault(corpus.asked[other - first].id, []).extend(trained[texts[one]])
     return found
