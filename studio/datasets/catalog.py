@@ -17,6 +17,7 @@ from studio.datasets.model import (
     Counts,
     Example,
     ExampleStatus,
+    Facets,
     Fact,
     ImportReport,
     MadeExample,
@@ -27,7 +28,7 @@ from studio.datasets.model import (
 )
 from studio.datasets.preview import ImportPreview, columns_of, preview_of
 from studio.datasets.reading import read_files
-from studio.datasets.search import counts_of, facts_of, page_of, require_example, require_fact
+from studio.datasets.search import counts_of, facets_of, facts_of, page_of, require_example, require_fact
 from studio.datasets.splits import frozen_examples_of
 from studio.datasets.text import clean, excerpt, is_short_answer
 from studio.errors import DatasetError, UnknownDataset
@@ -89,6 +90,11 @@ class Datasets:
         """How many examples go when these are deleted: a seed takes its fact along."""
         db = self.store.read()
         return deletion_count_of(db, _require(db, name), selection)
+
+    def facets(self, name: str) -> Facets:
+        """What there is to filter the dataset by."""
+        db = self.store.read()
+        return facets_of(db, _require(db, name))
 
     def example(self, example_id: int) -> Example:
         """One example of any dataset."""

@@ -1,4 +1,4 @@
-"""The list of a dataset: search, page, edit, add, delete and undo; it must not know how data is kept.
+"""The list of a dataset: filters, search, pages, bulk changes, editing and undo; it must not know how data is kept.
 
 Layout first, then the wiring. Edits go by the example's id, never by its place in the table.
 """
@@ -8,35 +8,37 @@ from typing import Any
 
 import gradio as gr
 
-from studio.datasets import Filter
+from studio.datasets import Filter, Selection
 from studio.errors import DatasetError
 from studio.house import Studio
 from studio.i18n import text
-from studio.pages.dataset_table import TABLE_JS, counts_line, example_line, examples_table
+from studio.pages.dataset_editor import EditorHandlers, build_editor
+from studio.pages.dataset_filters import CONFIRM_JS, FILTERS_JS, confirm_bar, filters_row
+from studio.pages.dataset_table import BULK, TABLE_JS, counts_line, examples_table
 from studio.pages.export_panel import build_export
 from studio.pages.import_panel import build_import_panel
-from studio.pages.language import label, locale, say, show, shows_errors, tell
-from studio.pages.markup import empty, words
+from studio.pages.language import label, locale, show, shows_errors, tell
+from studio.pages.markup import empty
 from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.shell import Shell, moment
 
 PAGE_SIZE = 50
+Values = dict[Any, Any]  # what a person has said, by component
+Pending = tuple[str, list[int] | None]  # what to do, and to which examples; None for all that are shown
 
 
 @dataclass(frozen=True)
-class Editor:
-    """The panel beside the table: a new pair, or the chosen example."""
+class Parts:
+    """What the list is made of, but for the panel beside it."""
 
-    heading: gr.HTML
-    question: gr.Textbox
-    answer: gr.Textbox
-    save: gr.Button
-    delete: gr.Button
-    close: gr.Button
-
-    def parts(self) -> list[Any]:
-        """The components in the order in which `_List.editing` fills them."""
-        return [self.heading, self.question, self.answer, self.save, self.delete, self.close]
+    search: gr.Textbox
+    filters: gr.HTML
+    counts: gr.HTML
+    confirm: gr.HTML
+    table: gr.HTML
+    asked: gr.State  # a Filter's dump; the search is in its own field
+    number: gr.State
+    pending: gr.State  # a Pending
 
 
 def build_dataset_list(studio: Studio, shell: Shell) -> None:
@@ -49,130 +51,156 @@ def build_dataset_list(studio: Studio, shell: Shell) -> None:
         build_export(studio, shell)
         augment = gr.Button(label("dataset_page.to_augment"), size="sm", variant="primary", elem_id="to-augment")
     imported = build_import_panel(studio, shell)
+    filters = drawn("filters", js=FILTERS_JS)
     counts = drawn("counts", classes="oboe-line")
+    confirm = drawn("bulk-confirm", js=CONFIRM_JS)
     with gr.Row(elem_classes="oboe-columns"):
         with gr.Column(scale=7, min_width=480):
             table = drawn("examples", js=TABLE_JS)
         with gr.Column(scale=3, min_width=300, elem_classes="oboe-side"):
-            editor = _build_editor()
-    number, selected = gr.State(1), gr.State(None)
-    handlers = _List(studio)
-    view = [shell.dataset, search, number, selected]
-    shell.changed.change(handlers.on_show, view, [table, counts, number], **QUIET)
-    shell.page.load(handlers.on_heading, None, editor.heading, **QUIET)
-    shell.dataset.input(handlers.on_open, None, [number, selected, *editor.parts()], **QUIET)
-    search.change(handlers.on_search, view, [table, number], trigger_mode="always_last", **QUIET)
-    table.click(handlers.on_page, [shell.dataset, search, selected], [table, number], **QUIET)
-    table.select(handlers.on_select, shell.dataset, [selected, *editor.parts()], **QUIET)
-    _wire_editor(handlers, shell, editor, selected)
-    undo.click(handlers.on_undo, shell.dataset, shell.changed, **PRIVATE)
-    imported.success(handlers.on_open, None, [number, selected, *editor.parts()], **QUIET)
+            editor, editing = build_editor(studio, shell)
+    parts = Parts(search, filters, counts, confirm, table, gr.State({}), gr.State(1), gr.State(None))
+    handlers = _List(studio, shell, parts, editing)
+    undo.click(handlers.on_undo, [shell.dataset, shell.person], shell.changed, **PRIVATE)
     augment.click(lambda: ("augment", moment()), outputs=shell.section, **QUIET)
+    _wire(handlers, shell, parts)
+    opened = [parts.number, parts.asked, parts.pending, parts.confirm, *editor.parts()]
+    shell.dataset.input(handlers.on_open, None, opened, **QUIET)
+    imported.success(handlers.on_open, None, opened, **QUIET)
 
 
-def _build_editor() -> Editor:
-    with gr.Column(elem_classes="oboe-panel", elem_id="editor"):
-        return Editor(
-            heading=drawn("editor-heading"),
-            question=gr.Textbox(label=label("dataset_page.question"), lines=3, max_lines=12, elem_id="edit-question"),
-            answer=gr.Textbox(label=label("dataset_page.answer"), lines=4, max_lines=20, elem_id="edit-answer"),
-            save=gr.Button(label("dataset_page.add"), variant="primary", elem_id="save-example"),
-            delete=gr.Button(label("dataset_page.delete"), variant="stop", visible=False, elem_id="delete-example"),
-            close=gr.Button(label("dataset_page.close"), visible=False, elem_id="close-example"),
-        )
-
-
-def _wire_editor(handlers: "_List", shell: Shell, editor: Editor, selected: gr.State) -> None:
-    typed = [shell.dataset, selected, editor.question, editor.answer]
-    editor.save.click(handlers.on_save, typed, [selected, shell.changed, *editor.parts()], **PRIVATE)
-    editor.delete.click(
-        handlers.on_delete, [shell.dataset, selected], [selected, shell.changed, *editor.parts()], **PRIVATE
-    )
-    editor.close.click(handlers.on_close, None, [selected, shell.changed, *editor.parts()], **QUIET)
+def _wire(handlers: "_List", shell: Shell, parts: Parts) -> None:
+    said = {
+        shell.dataset, shell.person, shell.filter, parts.search, parts.asked, parts.number, parts.pending,
+        handlers.editing.editor.selected,
+    }  # fmt: skip
+    view = [parts.table, parts.number]
+    late: dict[str, Any] = QUIET | {"trigger_mode": "always_last"}
+    shell.changed.change(handlers.on_show, said, [*view, parts.counts, parts.filters], **QUIET)
+    parts.search.change(handlers.on_search, said, [*view, parts.filters], **late)
+    parts.filters.input(handlers.on_filter, said, [*view, parts.filters, parts.asked], **late)
+    parts.table.select(handlers.on_select, None, handlers.editing.editor.parts(), **QUIET)
+    asking = [*view, parts.confirm, parts.pending, shell.changed]
+    parts.table.click(handlers.on_table, said, asking, **QUIET)
+    parts.confirm.click(handlers.on_confirm, said, [parts.confirm, parts.pending, shell.changed], **QUIET)
+    wished = [parts.search, parts.asked, parts.number, shell.section, shell.changed]
+    shell.filter.change(handlers.on_wish, shell.filter, wished, **QUIET)
 
 
 class _List:
     """The handlers: read the form, call the datasets once, say what changed."""
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+    def __init__(self, studio: Studio, shell: Shell, parts: Parts, editing: EditorHandlers) -> None:
         self.datasets = studio.datasets
+        self.shell = shell
+        self.parts = parts
+        self.editing = editing
 
     @shows_errors
-    def on_show(
-        self, dataset: str | None, search: str, number: int, selected: int | None, request: gr.Request
-    ) -> tuple[Any, ...]:
-        language = locale(request)
+    def on_show(self, values: Values, request: gr.Request) -> Values:
+        """Everything anew: data has changed, here or elsewhere."""
+        language, dataset = locale(request), values[self.shell.dataset]
         if dataset is None:
-            return empty(text("dataset_page.no_dataset", language)), "", 1
-        page = self.datasets.page(dataset, filter=Filter(search=search), number=number, size=PAGE_SIZE)
+            nothing = empty(text("dataset_page.no_dataset", language))
+            return {self.parts.table: nothing, self.parts.counts: "", self.parts.filters: "", self.parts.number: 1}
         counts = counts_line(self.datasets.counts(dataset), language)
-        return examples_table(page, selected, search, language), counts, page.number
-
-    def on_search(
-        self, dataset: str | None, search: str, number: int, selected: int | None, request: gr.Request
-    ) -> tuple[Any, ...]:
-        table, _, number = self.on_show(dataset, search, 1, selected, request)
-        return table, number
-
-    def on_page(
-        self, dataset: str, search: str, selected: int | None, event: gr.EventData, request: gr.Request
-    ) -> tuple[Any, ...]:
-        table, _, number = self.on_show(dataset, search, int(event.page), selected, request)
-        return table, number
+        return {**self._page(values, request), self.parts.counts: counts, **self._filters(values, language)}
 
     @shows_errors
-    def on_select(self, dataset: str, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
-        example = self.datasets.example(int(event.id))
-        return example.id, *self._editing(example.id, request)
-
-    def on_heading(self, request: gr.Request) -> str:
-        return words(say("dataset_page.new_pair", request), name="h3")
-
-    def on_open(self, request: gr.Request) -> tuple[Any, ...]:
-        return 1, None, *self._editing(None, request)
-
-    def on_close(self, request: gr.Request) -> tuple[Any, ...]:
-        return None, moment(), *self._editing(None, request)
+    def on_search(self, values: Values, request: gr.Request) -> Values:
+        values = {**values, self.parts.number: 1}
+        if values[self.shell.dataset] is None:
+            return {}
+        return {**self._page(values, request), **self._filters(values, locale(request))}
 
     @shows_errors
-    def on_save(
-        self, dataset: str | None, selected: int | None, question: str, answer: str, request: gr.Request
-    ) -> tuple[Any, ...]:
+    def on_filter(self, values: Values, event: gr.EventData, request: gr.Request) -> Values:
+        asked = {name: value for name, value in dict(event.asked).items() if value not in ("", None)}
+        values = {**values, self.parts.asked: asked, self.parts.number: 1}
+        drawn_anew = self._filters(values, locale(request))
+        return {**self._page(values, request), **drawn_anew, self.parts.asked: asked}
+
+    def on_wish(self, wish: tuple[dict[str, Any], int]) -> Values:
+        """Another panel opens the list on what it asks for."""
+        asked = dict(wish[0])
+        search = asked.pop("search", "")
+        return {
+            self.parts.search: search,
+            self.parts.asked: {name: value for name, value in asked.items() if value not in ("", None)},
+            self.parts.number: 1,
+            self.shell.section: ("list", moment()),
+            self.shell.changed: moment(),
+        }
+
+    @shows_errors
+    def on_table(self, values: Values, event: gr.EventData, request: gr.Request) -> Values:
+        """Another page, or something to do with what is chosen."""
+        told = dict(event._data or {})
+        if "page" in told:
+            return self._page({**values, self.parts.number: int(told["page"])}, request)
+        action, ids = str(told.get("bulk")), told.get("ids")
+        if action not in BULK:
+            return {}
+        pending: Pending = (action, None if ids is None else [int(key) for key in ids])
+        if action in ("accepted", "rejected") and ids is not None:  # undo is one click, a question would be one too
+            return self._run(pending, "", values, request)
+        dataset, selection = values[self.shell.dataset], self._selection(pending, values)
+        number = self.datasets.count(dataset, selection)
+        going = self.datasets.deletion_count(dataset, selection) if action == "delete" else number
+        question = confirm_bar(action, going, takes_facts=going > number, locale=locale(request))
+        return {self.parts.confirm: question, self.parts.pending: pending}
+
+    @shows_errors
+    def on_confirm(self, values: Values, event: gr.EventData, request: gr.Request) -> Values:
+        pending = values[self.parts.pending]
+        if not event.run or pending is None:
+            return {self.parts.confirm: "", self.parts.pending: None}
+        return self._run(pending, str(event.tag), values, request)
+
+    @shows_errors
+    def on_select(self, event: gr.EventData, request: gr.Request) -> Values:
+        return self.editing.filled(int(event.id), request)
+
+    def on_open(self, request: gr.Request) -> Values:
+        """Another dataset: nothing of the last one is asked for or chosen."""
+        parts = self.parts
+        cleared: Values = {parts.number: 1, parts.asked: {}, parts.pending: None, parts.confirm: ""}
+        return {**cleared, **self.editing.filled(None, request)}
+
+    @shows_errors
+    def on_undo(self, dataset: str | None, person: str, request: gr.Request) -> int:
         if dataset is None:
             raise DatasetError("dataset_page.no_dataset")
-        if selected is None:
-            self.datasets.add_fact(dataset, question, answer)
-            tell("dataset_page.added", request)
-        else:
-            self.datasets.edit_example(dataset, selected, question=question, answer=answer)
-            tell("dataset_page.saved", request)
-        return selected, moment(), *self._editing(selected, request)
-
-    @shows_errors
-    def on_delete(self, dataset: str, selected: int, request: gr.Request) -> tuple[Any, ...]:
-        number = self.datasets.delete_examples(dataset, [selected])
-        tell("dataset_page.deleted", request, number=number)
-        return None, moment(), *self._editing(None, request)
-
-    @shows_errors
-    def on_undo(self, dataset: str | None, request: gr.Request) -> int:
-        if dataset is None:
-            raise DatasetError("dataset_page.no_dataset")
-        show(self.datasets.undo(dataset).text(locale(request)), request)
+        show(self.datasets.undo(dataset, person).text(locale(request)), request)
         return moment()
 
-    def _editing(self, selected: int | None, request: gr.Request) -> tuple[Any, ...]:
-        if selected is None:
-            return (
-                self.on_heading(request),
-                "",
-                "",
-                gr.Button(label("dataset_page.add")),
-                gr.Button(visible=False),
-                gr.Button(visible=False),
-            )
-        example = self.datasets.example(selected)
-        heading = words(say("dataset_page.edit_pair", request), name="h3") + example_line(example, locale(request))
-        buttons = gr.Button(label("dataset_page.save")), gr.Button(visible=True), gr.Button(visible=True)
-        return heading, example.question, example.answer, *buttons
+    def _filter(self, values: Values) -> Filter:
+        return Filter.model_validate({**values[self.parts.asked], "search": values[self.parts.search] or ""})
+
+    def _selection(self, pending: Pending, values: Values) -> Selection:
+        return self._filter(values) if pending[1] is None else pending[1]
+
+    def _page(self, values: Values, request: gr.Request) -> Values:
+        filter, number = self._filter(values), values[self.parts.number]
+        page = self.datasets.page(values[self.shell.dataset], filter=filter, number=number, size=PAGE_SIZE)
+        selected = values[self.editing.editor.selected]
+        table = examples_table(page, selected, filter, locale(request))
+        return {self.parts.table: table, self.parts.number: page.number}
+
+    def _filters(self, values: Values, language: str) -> Values:
+        facets = self.datasets.facets(values[self.shell.dataset])
+        return {self.parts.filters: filters_row(self._filter(values), facets, language)}
+
+    def _run(self, pending: Pending, tag: str, values: Values, request: gr.Request) -> Values:
+        """Do what was asked for, in one step that can be undone, and say how many it was."""
+        action, selection = pending[0], self._selection(pending, values)
+        dataset, person = values[self.shell.dataset], values[self.shell.person]
+        if action == "tag":
+            number = self.datasets.add_tag(dataset, selection, tag, person)
+        elif action == "delete":
+            number = self.datasets.delete_examples(dataset, selection, person)
+        else:
+            status = "rejected" if action == "rejected" else "accepted"
+            number = self.datasets.set_status(dataset, selection, status, person)
+        tell(f"dataset_page.did_{action}", request, number=f"{number:,}")
+        return {self.parts.confirm: "", self.parts.pending: None, self.shell.changed: moment()}

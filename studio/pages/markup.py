@@ -21,6 +21,11 @@ def words(content: object, classes: str = "", name: str = "span") -> str:
     return element(name, escape(str(content)), classes)
 
 
+def button(content: str, classes: str = "", **attributes: object) -> str:
+    """A button with a text; what it is for goes into a data attribute that the page's script reads."""
+    return element("button", words(content), f"oboe-button {classes}".strip(), type="button", **attributes)
+
+
 def notice(sentence: str, kind: str = "info", remedy: str = "") -> str:
     """One sentence with its state as an icon drawn by CSS, and what to do."""
     body = words(sentence, "oboe-sentence") + (words(remedy, "oboe-remedy") if remedy else "")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from studio.arena import Scene, Side
-from studio.datasets import Counts, Fact, ImportReport, Page, RejectedLine
+from studio.datasets import Counts, Fact, Filter, ImportReport, Page, RejectedLine
 from studio.errors import DatasetError
 from studio.inference import Reply
 from studio.pages.arena_view import answer, question_chips
@@ -75,8 +75,8 @@ def test_example_questions_are_escaped_where_a_browser_reads_them() -> None:
 
 def test_an_empty_table_says_what_to_do_next() -> None:
     nothing = Page(examples=[], total=0, number=1, pages=1)
-    assert "取り込んで" in examples_table(nothing, None, "", "ja")
-    assert "検索" in examples_table(nothing, None, "作者", "ja")
+    assert "取り込んで" in examples_table(nothing, None, Filter(), "ja")
+    assert "検索" in examples_table(nothing, None, Filter(search="作者"), "ja")
 
 
 def test_an_import_lists_the_lines_that_did_not_come_in() -> None:
