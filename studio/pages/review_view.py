@@ -215,7 +215,7 @@ def _row(row: Row, shared: dict[str, str], locale: str) -> str:
 def _cell(example: Example, locale: str) -> str:
     style = text(f"dataset_page.style_{example.answer_style}", locale)
     status = _say(f"status_{example.status}", locale)
-    flags = "".join(words(flag_name(code, locale), "oboe-flag") for code in example.flags)
+    flags = "".join(words(_found(code, "review_page.flag", locale), "oboe-flag") for code in example.flags)
     return element(
         "button",
         f'<i class="oboe-mark {example.status}"></i>' + flags,
@@ -231,10 +231,9 @@ def _cell(example: Example, locale: str) -> str:
     )
 
 
-def flag_name(code: str, locale: str) -> str:
-    """What a gate found, in a word or two; a code that only a file knows stands for itself."""
-    key = f"review_page.flag_{code}"
-    return text(key, locale) if key in sentences(locale) else code
+def _found(code: str, key: str, locale: str) -> str:
+    """What a gate has found; a code that only a file knows stands for itself."""
+    return text(f"{key}_{code}", locale) if f"{key}_{code}" in sentences(locale) else code
 
 
 def _detail(example: Example, sheet: Sheet, locale: str) -> str:
@@ -248,7 +247,7 @@ def _detail(example: Example, sheet: Sheet, locale: str) -> str:
         + element("p", escape(getattr(example, field)), "oboe-whole", data_text=field)
         for field in ("question", "answer")
     )
-    flags = "".join(notice(flag_name(code, locale), "warning") for code in example.flags)
+    flags = "".join(notice(_found(code, "augment.gate", locale), "warning") for code in example.flags)
     return head + flags + texts + _alike(example, sheet, locale) + _origin(example, sheet, locale)
 
 
@@ -271,25 +270,29 @@ def _origin(example: Example, sheet: Sheet, locale: str) -> str:
 
 
 def _example_form(locale: str) -> str:
-    head = words(_say("edit_example", locale), name="h3") + element("div", "", data_part="conflict")
-    fields = _field("question", '<textarea name="question" rows="4" spellcheck="false"></textarea>', locale)
-    fields += _field("answer", '<textarea name="answer" rows="7" spellcheck="false"></textarea>', locale)
+    fields = words(_say("edit_example", locale), name="h3") + element("div", "", data_part="conflict")
+    fields += _field("question", _textarea("question", rows=4), locale)
+    fields += _field("answer", _textarea("answer", rows=7), locale)
     fields += '<label class="oboe-alike"><input type="checkbox" name="everywhere"><span></span></label>'
-    return _form("example", head + fields, locale)
+    return _form("example", fields, locale)
 
 
 def _fact_form(locale: str) -> str:
     fields = words(_say("edit_fact", locale), name="h3")
     for name in ("subject", "spellings", "tags"):
-        fields += _field(name, f'<input name="{name}" autocomplete="off" spellcheck="false">', locale)
-    fields += _field("key_terms", '<textarea name="key_terms" rows="3" spellcheck="false"></textarea>', locale)
+        fields += _field(name, f'<input class="oboe-control" name="{name}" autocomplete="off">', locale)
+    fields += _field("key_terms", _textarea("key_terms", rows=3), locale)
     fields += words(_say("how_to_list", locale), "oboe-muted", "p")
     choices = "".join(
         element("option", escape(_say(kind, locale)), value=value)
         for kind, value in (("short_answer", "short"), ("explanation", "explanation"))
     )
-    fields += _field("kind_of_answer", f'<select name="short_answer">{choices}</select>', locale)
+    fields += _field("kind_of_answer", f'<select class="oboe-control" name="short_answer">{choices}</select>', locale)
     return _form("fact", fields, locale)
+
+
+def _textarea(name: str, rows: int) -> str:
+    return f'<textarea class="oboe-control" name="{name}" rows="{rows}" spellcheck="false"></textarea>'
 
 
 def _field(label: str, control: str, locale: str) -> str:
