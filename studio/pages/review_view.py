@@ -215,7 +215,7 @@ def _row(row: Row, shared: dict[str, str], locale: str) -> str:
 def _cell(example: Example, locale: str) -> str:
     style = text(f"dataset_page.style_{example.answer_style}", locale)
     status = _say(f"status_{example.status}", locale)
-    flags = "".join(words(_found(code, "review_page.flag", locale), "oboe-flag") for code in example.flags)
+    flags = "".join(words(flag_name(code, locale), "oboe-flag") for code in example.flags)
     return element(
         "button",
         f'<i class="oboe-mark {example.status}"></i>' + flags,
@@ -229,6 +229,11 @@ def _cell(example: Example, locale: str) -> str:
         data_style=example.answer_style,
         aria_label=f"{style} · {status}",
     )
+
+
+def flag_name(code: str, locale: str) -> str:
+    """What a gate has found, in a word or two."""
+    return _found(code, "review_page.flag", locale)
 
 
 def _found(code: str, key: str, locale: str) -> str:
