@@ -105,6 +105,14 @@ def test_what_the_built_in_rules_make_gives_no_finding(work: Workplace) -> None:
     assert work.checks.run(NAME).counts == []
 
 
+def test_none_of_the_sixty_good_examples_is_found(work: Workplace) -> None:
+    lines = (Path(__file__).parent / "data" / "gates.jsonl").read_text("utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row.pop("good", True)]
+    work.bring(*({"kind": "seed", **row, "fact_id": row.pop("fact")} for row in rows))
+    report = work.checks.run(NAME)
+    assert report.examples > 60 and report.counts == []
+
+
 def test_a_fact_with_one_question_and_one_answer_lacks_all_three(work: Workplace) -> None:
     work.bring((1, "銀魂の作者は誰ですか？", "空知英秋"))
     report = work.checks.run(NAME)
@@ -221,6 +229,28 @@ def test_an_answer_without_its_key_term_is_found_and_its_alternatives_count(work
     lost = work.found("lost_key_term")
     assert [finding.values["terms"] for finding in lost] == ["桂小太郎", "銀魂"]
     assert "桂小太郎" in lost[0].text("ja")
+
+
+def test_a_reversed_question_may_ask_by_one_key_term_of_several(work: Workplace) -> None:
+    about = {"subject": "全集中の呼吸", "key_terms": [["呼吸法"], ["身体能力"]]}
+    work.bring(
+        _row(1, "全集中の呼吸とは何ですか？", "身体能力を高める呼吸法です。", "seed", **about),
+        _row(1, "身体能力を高める鬼殺隊の技術は何ですか？", "全集中の呼吸です。", "reverse", **about),
+        _row(1, "鬼殺隊の技術は何ですか？", "全集中の呼吸です。", "reverse", **about),
+    )
+    (finding,) = work.found("lost_key_term")
+    assert finding.values["terms"] == "呼吸法・身体能力"
+
+
+def test_of_the_phrasings_of_one_fact_only_a_mere_change_of_endings_is_too_near(work: Workplace) -> None:
+    asked = (
+        "銀魂の主人公は誰ですか？",
+        "銀魂の主人公は誰でしょうか？",
+        "誰が銀魂の主人公ですか？",
+        "銀魂で主役を務めるのは？",
+    )
+    work.bring(*((1, question, "坂田銀時") for question in asked))
+    assert questions(work.found("near_duplicate")) == [[asked[0], asked[1]]]
 
 
 def test_what_says_nothing_is_empty(work: Workplace) -> None:

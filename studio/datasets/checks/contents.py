@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 
 from studio.datasets.checks.comparing import missing
-from studio.datasets.checks.corpus import Corpus, Example, bare
+from studio.datasets.checks.corpus import Corpus, Example, FactNames, bare
 from studio.datasets.checks.found import Code, Found
 
 # What programs write where there is nothing.
@@ -54,17 +54,23 @@ def contents(corpus: Corpus) -> Iterator[Found]:
 
 
 def lost_key_terms(corpus: Corpus) -> Iterator[Found]:
-    """Answers without the key terms of their fact; a reversed question names them, and the pair names the subject."""
+    """Answers without the key terms of their fact, and reversed pairs that name no key term or not their subject."""
     texts = corpus.texts.bare
     for example in corpus.examples:
         fact = corpus.facts[example.fact_id]
         if example.reverse:
-            pair = f"{texts[example.question]}\n{texts[example.answer]}"
-            lost = missing(pair, (*fact.key_terms, fact.subject) if fact.subject else fact.key_terms)
+            lost = _lost_in_reverse(f"{texts[example.question]}\n{texts[example.answer]}", fact)
         else:
             lost = missing(texts[example.answer], fact.key_terms)
         if lost:
             yield Found("lost_key_term", ((example.id, example.fact_id),), {"terms": "・".join(lost)})
+
+
+def _lost_in_reverse(pair: str, fact: FactNames) -> list[str]:
+    """A reversed question may ask by one key term of several."""
+    lost = missing(pair, fact.key_terms)
+    named = lost if len(lost) == len(fact.key_terms) else []
+    return named + (missing(pair, (fact.subject,)) if fact.subject else [])
 
 
 def _with(corpus: Corpus, text_of: Callable[[Example], int]) -> dict[int, list[Example]]:

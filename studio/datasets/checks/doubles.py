@@ -8,11 +8,9 @@ from studio.datasets.checks.corpus import Corpus, Example
 from studio.datasets.checks.found import Code, Found, components
 from studio.datasets.checks.similarity import Compared, near_pairs
 
-# Two facts that ask alike are one fact twice; the phrasings of one fact are alike on purpose. On one topic only
-# particles and endings differ, which make up half of a short question.
+# On one topic only particles and endings differ, which make up half of a short question.
 ALIKE = 0.3
 ALIKE_BY_WORDS = 0.7
-ALIKE_WITHIN_FACT = 0.85
 # Variants of one fact's answer may be worded quite differently: they contradict each other only where they share next
 # to nothing.
 AGREES_WITHIN_FACT = 0.1
@@ -92,15 +90,15 @@ class _Doubles:
                     yield ones[0], twos[0]
 
     def _too_near(self, one: Example, two: Example, similarity: float) -> bool:
+        """Whether two examples say one thing twice; the phrasings of one fact are alike on purpose."""
         if one.reverse != two.reverse:
             return False
         question, other = self.bare[one.question], self.bare[two.question]
+        same_answer = self.bare[one.answer] == self.bare[two.answer]
         if one.fact_id == two.fact_id:
-            same_answer = self.bare[one.answer] == self.bare[two.answer]
-            return same_answer and similarity >= ALIKE_WITHIN_FACT and topic(question) == topic(other)
+            return same_answer and core(question) == core(other)
         if topic(question) == topic(other):
             return True
-        same_answer = self.bare[one.answer] == self.bare[two.answer]
         return same_answer and similarity >= ALIKE_BY_WORDS and asks_nearly_the_same(question, other)
 
     def conflicts(self) -> Iterator[Found]:
