@@ -93,7 +93,8 @@ def bulk_bar(total: str, locale: str) -> str:
     every = button(text("dataset_page.choose_all", locale, total=total), data_choose_all="")
     none = button(text("dataset_page.choose_none", locale), data_choose_none="")
     number = element("span", "", "oboe-strong", data_chosen=text("dataset_page.chosen", locale, number="{number}"))
-    return element("div", number + actions + every + none, "oboe-bulk", role="toolbar")
+    hint = words(text("dataset_page.choose_hint", locale), "oboe-muted oboe-hint")
+    return element("div", hint + number + actions + every + none, "oboe-bulk", role="toolbar")
 
 
 def counts_line(counts: Counts, locale: str) -> str:

@@ -93,7 +93,7 @@ def build_header(studio: Studio, page: gr.Blocks) -> Shell:
     shell.changed.change(header.on_change, dataset, counts, **QUIET)
     dataset.change(None, dataset, None, js=DATASET_JS)
     page.load(None, None, person, js=PERSON_JS)
-    person.input(None, person, None, js=KEEP_PERSON_JS)
+    person.change(None, person, None, js=KEEP_PERSON_JS)
     shell.timer.tick(header.on_tick, seen, working, **QUIET)
     shell.runs_changed.change(header.on_runs_changed, outputs=working[:3], **QUIET)
     return shell
