@@ -7,6 +7,7 @@ from studio.arena import Arena
 from studio.augmentation.jobs import AugmentJobs
 from studio.datasets import Datasets
 from studio.datasets.checks import Checks
+from studio.datasets.hub import HubDatasets
 from studio.datasets.versions import Versions
 from studio.models import Downloads
 from studio.runs.registry import Runs
@@ -29,6 +30,7 @@ class Studio:
     runs: Runs
     server: ModelServer
     downloads: Downloads
+    hub_datasets: HubDatasets
     arena: Arena
 
     @property
@@ -58,5 +60,6 @@ def open_studio(data_dir: Path) -> Studio:
         runs=runs,
         server=server,
         downloads=Downloads(data_dir),
+        hub_datasets=HubDatasets(data_dir),
         arena=Arena(runs, server),
     )

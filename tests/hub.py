@@ -1,4 +1,7 @@
-"""A model hub on loopback that serves tiny repositories under any id, and misbehaves on request."""
+"""A hub on loopback that serves tiny repositories under any id, and misbehaves on request.
+
+A model's id is its key in `repos`; a dataset's begins with datasets/, as in the addresses of its files.
+"""
 
 import hashlib
 import json
@@ -6,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CHUNK = 1 << 16
@@ -49,18 +53,32 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        parts = self.path.partition("?")[0].strip("/").split("/")
-        api = parts[:2] == ["api", "models"]
-        parts = parts[2:] if api else parts
-        repo = "/".join(parts[:2])
+        api, repo, rest = self.asked()
         if repo not in self.hub.repos:
             return self.refuse(404, "RepoNotFound")
         if not api and repo in self.hub.gated:
             return self.refuse(403, "GatedRepo")
         if not api:
-            return self.send_file("/".join(parts[4:]), self.hub.repos[repo]["/".join(parts[4:])])
+            name = "/".join(rest[2:])
+            data = self.hub.repos[repo].get(name)
+            return self.refuse(404, "EntryNotFound") if data is None else self.send_file(name, data)
         entries = self.hub.entries(repo)
-        return self.send_json(entries if "tree" in parts else {"id": repo, "sha": COMMIT, "siblings": entries})
+        return self.send_json(entries if "tree" in rest else {"id": repo, "sha": COMMIT, "siblings": entries})
+
+    def do_POST(self) -> None:
+        """What is known of some paths of a dataset."""
+        _, repo, _ = self.asked()
+        asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()).get("paths", [])
+        self.send_json([entry for entry in self.hub.entries(repo) if entry["path"] in asked])
+
+    def asked(self) -> tuple[bool, str, list[str]]:
+        """Whether the API is asked, the repository's id, and what follows it."""
+        parts = unquote(self.path.partition("?")[0]).strip("/").split("/")
+        api = parts[0] == "api"
+        parts = parts[1:] if api else parts
+        kind = parts[0] if parts[0] in ("models", "datasets") else ""
+        parts = parts[1:] if kind else parts
+        return api, "/".join([*(["datasets"] if kind == "datasets" else []), *parts[:2]]), parts[2:]
 
     def refuse(self, status: int, code: str) -> None:
         self.send_response(status)
@@ -78,17 +96,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_file(self, name: str, data: bytes) -> None:
         wanted = self.headers.get("Range", "")
-        start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        start, end = int(first or 0), int(last) + 1 if last else len(data)
+        end = min(end, len(data))
         self.send_response(206 if wanted else 200)
         if wanted:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        self.send_header("Content-Length", str(len(data) - start))
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
+        self.send_header("Content-Length", str(end - start))
         self.send_header("ETag", f'"{etag(data)}"')
         self.send_header("X-Repo-Commit", COMMIT)
         self.end_headers()
         if self.command == "GET":
             self.hub.gets.append((name, wanted))
-            self.send_body(data[start:])
+            self.send_body(data[start:end])
 
     def send_body(self, data: bytes) -> None:
         if self.hub.cuts and len(data) > self.hub.cut_after:

@@ -185,6 +185,30 @@ class DownloadStatus(Frozen):
     pid_started: float | None = None
 
 
+class DatasetRequest(Frozen):
+    """`config.json` of a dataset's coming from the Hub; an empty part takes the usual or only one."""
+
+    repo: str
+    config: str = ""
+    split: str = ""
+    most_rows: int = Field(1_000_000, ge=1)
+
+
+class DatasetStatus(Frozen):
+    """`status.json` of a dataset's coming; `config` and `split` are the parts that are really read."""
+
+    state: Literal["starting", "reading", "finished", "cancelled", "failed", "crashed"]
+    config: str = ""
+    split: str = ""
+    rows: int = 0
+    complete: bool = True
+    reason: str = Field("", description="English sentence of a failure; the code and values give it in any language.")
+    reason_code: str = ""
+    reason_values: dict[str, str] = Field(default_factory=dict)
+    pid: int | None = None
+    pid_started: float | None = None
+
+
 class Launch(Frozen):
     """`launch.json`: the process that the UI spawned; `pid_started` (psutil's create_time) tells a reused pid."""
 

@@ -96,7 +96,7 @@ def ensure_model(
     folder = Path(resolve_base_model(base_model)).expanduser()
     if folder.is_dir():
         return str(folder.resolve())
-    with _failures_told_apart(base_model):
+    with failures_told_apart(base_model):
         if (found := cached_snapshot(base_model)) is not None:
             return str(found)
         if constants.HF_HUB_OFFLINE:
@@ -260,7 +260,7 @@ def _size(path: Path) -> int:
 
 
 @contextmanager
-def _failures_told_apart(repo: str) -> Iterator[None]:
+def failures_told_apart(repo: str) -> Iterator[None]:
     """Each thing that can go wrong between here and the Hub becomes its own sentence."""
     try:
         yield

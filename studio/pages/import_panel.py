@@ -14,6 +14,7 @@ from studio.datasets import READERS, ImportPlan
 from studio.errors import DatasetError
 from studio.house import Studio
 from studio.i18n import text
+from studio.pages.hub_import import build_hub_import
 from studio.pages.import_view import import_preview, import_report
 from studio.pages.language import label, locale, shows_errors
 from studio.pages.markup import notice
@@ -46,7 +47,7 @@ class Importer:
 
 def build_import_panel(studio: Studio, shell: Shell) -> Dependency:
     """The panel; the event returned is the end of an import."""
-    panel = _build()
+    panel = _build(studio)
     handlers = _Import(studio, shell, panel)
     form = {panel.files, panel.name, shell.person, *panel.columns.values()}
     # Of several changes on their way the last one counts.
@@ -61,7 +62,7 @@ def build_import_panel(studio: Studio, shell: Shell) -> Dependency:
     )
 
 
-def _build() -> Importer:
+def _build(studio: Studio) -> Importer:
     with gr.Accordion(label("files_page.import"), open=False, elem_id="import"):
         with gr.Row():
             files = gr.File(
@@ -79,6 +80,7 @@ def _build() -> Importer:
                     elem_id="import-name",
                 )
                 start = gr.Button(label("files_page.import_start"), variant="primary", elem_id="import-start")
+        build_hub_import(studio, files, name)
         with gr.Row(visible=False, elem_id="import-columns") as mapping:
             columns = {field: _column(field) for field in FIELDS}
         preview = drawn("import-preview")
