@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -61,36 +62,23 @@ def work(tmp_path: Path) -> Iterator[Workplace]:
     work.datasets.store.close()
 
 
-TABLE_1 = [
-    _row(1, question, answer, kind, **WORK)
-    for kind, asked, told in (
-        (
-            "",
-            (
-                "ぽにぽにだっしゅ! の主人公は誰ですか?",
-                "「ぽにぽにだっしゅ!」で主人公として描かれているキャラクターは誰ですか?",
-            ),
-            (
-                "ぽにぽにだっしゅ! の主人公はレベッカ宮本です。",
-                "ぽにぽにだっしゅ! の主人公は、10 歳で MIT を卒業した天才少女、レベッカ宮本です。",
-            ),
-        ),
-        (
-            "reverse",
-            ("レベッカ宮本が主人公を務める作品は何ですか?", "レベッカ宮本は、どの作品で主人公として登場しますか?"),
-            (
-                "レベッカ宮本が主人公を務める作品は「ぽにぽにだっしゅ!」です。",
-                "彼女が主人公の作品は「ぽにぽにだっしゅ!」です。この作品で彼女は天才少女教師として描かれています。",
-            ),
-        ),
-    )
-    for question in asked
-    for answer in told
-]
+FORWARD = ("ぽにぽにだっしゅ! の主人公は誰ですか?", "「ぽにぽにだっしゅ!」で主人公として描かれているのは誰ですか?")
+FORWARD_ANSWERS = (
+    "ぽにぽにだっしゅ! の主人公はレベッカ宮本です。",
+    "ぽにぽにだっしゅ! の主人公は、10 歳で MIT を卒業した天才少女、レベッカ宮本です。",
+)
+REVERSE = ("レベッカ宮本が主人公を務める作品は何ですか?", "レベッカ宮本は、どの作品で主人公として登場しますか?")
+REVERSE_ANSWERS = (
+    "レベッカ宮本が主人公を務める作品は「ぽにぽにだっしゅ!」です。",
+    "彼女が主人公の作品は「ぽにぽにだっしゅ!」です。この作品で彼女は天才少女教師として描かれています。",
+)
 
 
 def test_the_reports_table_has_too_few_phrasings_and_nothing_else(work: Workplace) -> None:
-    work.bring(*TABLE_1)
+    work.bring(
+        *(_row(1, *pair, **WORK) for pair in product(FORWARD, FORWARD_ANSWERS)),
+        *(_row(1, *pair, "reverse", **WORK) for pair in product(REVERSE, REVERSE_ANSWERS)),
+    )
     report = work.checks.run(NAME)
     assert [(count.code, count.findings) for count in report.counts] == [("coverage_forward", 1)]
     assert (report.facts, report.examples, report.changes_since) == (1, 8, 0)
