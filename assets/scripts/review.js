@@ -155,7 +155,11 @@ const perform = async (action) => {
   if (action === 'fact') return openEditor('fact');
   const wish = {act: action};
   if (action === 'accept' || action === 'reject') wish.seen = seen([cell()]);
-  if (action === 'accept_all') wish.seen = seen(cells().filter((one) => one.dataset.status === 'pending'));
+  if (action === 'accept_all') {
+    const undecided = cells().filter((one) => one.dataset.status === 'pending');
+    if (!undecided.length) return;
+    wish.seen = seen(undecided);
+  }
   await ask(wish);
 };
 

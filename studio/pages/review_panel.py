@@ -101,17 +101,24 @@ class _Review:
                 **_told(""),
             }
         except StudioError as error:
-            return framed | {"refused": True, **_told(error.text(language), "failed")} | self._instead(wish, language)
+            return (
+                framed
+                | {"refused": True, **_told(error.text(language), "failed")}
+                | self._instead(wish, error, language)
+            )
 
     def on_away(self, event: gr.EventData) -> tuple[str, int]:
         """The section that the page wants to see, with its moment."""
         return str(event.section), moment()
 
-    def _instead(self, wish: Wish, language: str) -> Answer:
+    def _instead(self, wish: Wish, error: StudioError, language: str) -> Answer:
         """What is there now, where a decision met something that is gone; an editor keeps what is typed."""
-        if wish.act in ("open", "save", "save_fact"):
+        if wish.act in ("save", "save_fact"):
             return {}
-        return _drawn(self.queue.open(wish.dataset, wish.reader, wish.example), language)
+        try:
+            return _drawn(self.queue.open(wish.dataset, wish.reader, wish.example), language)
+        except StudioError:  # the dataset itself is gone
+            return {"sheet": nothing_to_review(error.text(language), text("review_page.to_list", language))}
 
     def _on_open(self, wish: Wish, language: str) -> Answer:
         if not wish.dataset:

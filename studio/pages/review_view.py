@@ -267,7 +267,8 @@ def _alike(example: Example, sheet: Sheet, locale: str) -> str:
 
 def _origin(example: Example, sheet: Sheet, locale: str) -> str:
     """Who made it, and what was done with it last."""
-    lines = words(f"{source_of(example.generator, locale)} · {_moment(example.created_at)}", name="p")
+    made = (source_of(example.generator, locale), example.prompt_version, _moment(example.created_at))
+    lines = words(" · ".join(part for part in made if part), name="p")
     for entry in sheet.history[example.id]:
         done = entry.text(locale) + (f" ({entry.author})" if entry.author else "")
         lines += words(f"{_moment(entry.made_at)}  {done}", name="p")

@@ -170,6 +170,26 @@ def test_a_key_that_is_held_down_decides_once(page: Page) -> None:
     expect(waiting).to_have_count(number)
 
 
+def test_quick_keys_decide_one_after_the_other(page: Page) -> None:
+    waiting = page.locator('[data-status="pending"]')
+    for _ in range(WAITING - 1):  # faster than the server answers
+        page.keyboard.press("a")
+    expect(waiting).to_have_count(1)
+    assert fact(page) == ALONE + 1
+    press(page, *["u"] * (WAITING - 1))
+    expect(waiting).to_have_count(WAITING)
+
+
+def test_a_server_that_does_not_answer_is_told_and_the_key_works_again(page: Page) -> None:
+    calls = re.compile("component_server")
+    page.route(calls, lambda route: route.abort())
+    page.keyboard.press("a")
+    expect(page.locator(".oboe-told")).to_contain_text("サーバーから応答がありません")
+    page.unroute(calls)
+    press(page, "a", "u")
+    expect(page.locator('[data-status="pending"]')).to_have_count(WAITING)
+
+
 def test_an_example_is_edited_where_it_stands(page: Page, store: Store) -> None:
     example = cursor(page)
     page.keyboard.press("e")
