@@ -43,7 +43,7 @@ def _decisions(example: Example, locale: str) -> str:
     for status in ("accepted", "rejected"):
         buttons += element(
             "button",
-            f'<i class="oboe-mark {status}"></i>' + words(text(f"review_page.status_{status}", locale)),
+            f'<i class="oboe-mark {status}"></i>' + words(text(f"dataset_page.bulk_{status}", locale)),
             "oboe-button",
             type="button",
             data_do=status,
