@@ -8,6 +8,9 @@ from studio.augmentation.jobs import AugmentJobs
 from studio.datasets import Datasets
 from studio.datasets.checks import Checks
 from studio.datasets.hub import HubDatasets
+from studio.datasets.known import KnownFacts
+from studio.datasets.proposed import ProposedFacts
+from studio.datasets.questions import QuestionSets
 from studio.datasets.versions import Versions
 from studio.models import Downloads
 from studio.runs.registry import Runs
@@ -26,6 +29,9 @@ class Studio:
     datasets: Datasets
     versions: Versions
     checks: Checks
+    proposed: ProposedFacts
+    questions: QuestionSets
+    known: KnownFacts
     jobs: AugmentJobs
     runs: Runs
     server: ModelServer
@@ -56,6 +62,9 @@ def open_studio(data_dir: Path) -> Studio:
         datasets=datasets,
         versions=versions,
         checks=Checks(datasets.store),
+        proposed=ProposedFacts(datasets),
+        questions=QuestionSets(datasets),
+        known=KnownFacts(datasets, server),
         jobs=jobs,
         runs=runs,
         server=server,

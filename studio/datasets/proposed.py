@@ -110,7 +110,7 @@ class ProposedFacts:
         sheets = [_sheet(db, fact_id, origin) for fact_id, origin in rows.fetchall()]
         return FactPage(sheets=sheets, total=total, number=number, pages=pages)
 
-    def confirm(self, name: str, fact_ids: Sequence[int] | None, author: str = "") -> int:
+    def confirm(self, name: str, fact_ids: Sequence[int] | None = None, author: str = "") -> int:
         """Agree with proposed facts, with all that are left for None; return how many that were."""
         with self.store.write() as db:
             dataset_id = self.datasets.require(name)

@@ -9,8 +9,10 @@ from studio.house import Studio
 from studio.pages.augment_panel import build_augment_panel
 from studio.pages.checks_panel import build_checks_panel
 from studio.pages.dataset_list import build_dataset_list
+from studio.pages.facts_panel import build_facts_panel
 from studio.pages.language import label
 from studio.pages.parts import QUIET
+from studio.pages.questions_panel import build_questions_panel
 from studio.pages.review_panel import build_review_panel
 from studio.pages.shell import Shell
 
@@ -19,7 +21,9 @@ SECTIONS: dict[str, Callable[[Studio, Shell], Any]] = {
     "list": build_dataset_list,
     "augment": build_augment_panel,
     "review": build_review_panel,
+    "facts": build_facts_panel,
     "checks": build_checks_panel,
+    "questions": build_questions_panel,
 }
 
 
