@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from studio.arena import BASE, Side, checked
 from studio.augmentation.plan import Plan
+from studio.datasets import Export, Filter
 from studio.errors import ArenaError, AugmentError, DatasetError
 from studio.house import Studio
 from studio.inference import Options
@@ -66,10 +67,15 @@ class _Api:
     def export_file(
         self, request: gr.Request, dataset: str, format: str = "jsonl", filter: dict[str, str] | None = None
     ) -> FileData:
-        """The examples of a dataset as a jsonl or csv file. A filter is refused until there are filters."""
-        if filter:
-            raise DatasetError("dataset.error_filter", filter=filter)
-        path = self._studio.datasets.export_file(dataset, format, self._studio.exports)
+        """The examples of a dataset that a filter lets through: jsonl, messages, alpaca, sharegpt, csv, parquet."""
+        try:
+            wanted = Export(format, Filter.model_validate(filter or {}))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise DatasetError(
+                "files.error_filter", field=".".join(map(str, problem["loc"])), problem=problem["msg"]
+            ) from None
+        path = self._studio.datasets.export_file(dataset, wanted, self._studio.exports)
         return FileData(path=str(path), orig_name=path.name)
 
     @shows_errors

@@ -43,12 +43,13 @@ class Parts:
 
 def build_dataset_list(studio: Studio, shell: Shell) -> None:
     """The list, with the way to augmentation."""
+    asked = gr.State({})
     with gr.Row(elem_classes="oboe-toolbar"):
         search = gr.Textbox(
             placeholder=label("dataset_page.search"), show_label=False, container=False, elem_id="search", scale=3
         )
         undo = gr.Button(label("dataset_page.undo"), size="sm", elem_id="undo")
-        build_export(studio, shell)
+        build_export(studio, shell, search, asked)
         augment = gr.Button(label("dataset_page.to_augment"), size="sm", variant="primary", elem_id="to-augment")
     imported = build_import_panel(studio, shell)
     filters = drawn("filters", js=FILTERS_JS)
@@ -59,7 +60,7 @@ def build_dataset_list(studio: Studio, shell: Shell) -> None:
             table = drawn("examples", js=TABLE_JS)
         with gr.Column(scale=3, min_width=300, elem_classes="oboe-side"):
             editor, editing = build_editor(studio, shell)
-    parts = Parts(search, filters, counts, confirm, table, gr.State({}), gr.State(1), gr.State(None))
+    parts = Parts(search, filters, counts, confirm, table, asked, gr.State(1), gr.State(None))
     handlers = _List(studio, shell, parts, editing)
     undo.click(handlers.on_undo, [shell.dataset, shell.person], shell.changed, **PRIVATE)
     augment.click(lambda: ("augment", moment()), outputs=shell.section, **QUIET)

@@ -1,10 +1,10 @@
-"""The choice of a format and the button that writes a dataset in it; it must not know what a format looks like."""
+"""The choice of a format and the button that exports what the list shows; it must not know how a format looks."""
 
 from typing import Any
 
 import gradio as gr
 
-from studio.datasets import FORMATS, Export
+from studio.datasets import EVERYTHING, FORMATS, Export, Filter
 from studio.errors import DatasetError
 from studio.house import Studio
 from studio.pages.language import label, locale, shows_errors, tell
@@ -18,8 +18,8 @@ CARD_FORMAT = "parquet"
 DOWNLOAD_JS = "() => setTimeout(() => document.querySelector('#export-download a, #export-download')?.click(), 250)"
 
 
-def build_export(studio: Studio, shell: Shell) -> None:
-    """Two components in the row that is being built."""
+def build_export(studio: Studio, shell: Shell, search: gr.Textbox, asked: gr.State) -> None:
+    """Two components in the row that is being built; what the list shows by `search` and `asked` is exported."""
     choices = [(label(f"files_page.format_{format}"), format) for format in FORMATS]
     choices.append((label("files_page.export_card"), CARD_FORMAT + CARD))
     format = gr.Dropdown(
@@ -29,14 +29,19 @@ def build_export(studio: Studio, shell: Shell) -> None:
     download = gr.DownloadButton(visible="hidden", elem_id="export-download")
 
     @shows_errors
-    def on_export(dataset: str | None, format: str, request: gr.Request) -> Any:
+    def on_export(
+        dataset: str | None, format: str, search: str, asked: dict[str, Any], request: gr.Request
+    ) -> gr.DownloadButton:
         if dataset is None:
             raise DatasetError("dataset_page.no_dataset")
         plain = format.removesuffix(CARD)
-        wanted = Export(plain, card=locale(request) if plain != format else "")
+        filter = Filter.model_validate({**asked, "search": search or "", "sort": "fact"})
+        wanted = Export(plain, filter, card=locale(request) if plain != format else "")
         path = studio.datasets.export_file(dataset, wanted, studio.exports)
-        tell("files_page.exported", request, file=path.name)
+        number = f"{studio.datasets.count(dataset, filter):,}"
+        key = "files_page.exported" if filter == EVERYTHING else "files_page.exported_filtered"
+        tell(key, request, file=path.name, number=number)
         return gr.DownloadButton(value=str(path))
 
-    exported = button.click(on_export, [shell.dataset, format], download, **PRIVATE)
+    exported = button.click(on_export, [shell.dataset, format, search, asked], download, **PRIVATE)
     exported.success(None, js=DOWNLOAD_JS, **PRIVATE)

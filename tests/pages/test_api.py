@@ -71,6 +71,8 @@ def test_a_file_goes_in_is_multiplied_and_comes_out(api: Client, pairs: Path, tm
     exported = api.predict("notebook", "csv", api_name="/export_file")
     with open(exported, encoding="utf-8-sig", newline="") as file:
         assert len(list(csv.DictReader(file))) == 8
+    exported = api.predict("notebook", "messages", {"kind": "reverse"}, api_name="/export_file")
+    assert len(Path(exported).read_text("utf-8").splitlines()) == 4
 
 
 def test_a_dataset_is_checked(api: Client, tmp_path: Path) -> None:
@@ -117,6 +119,7 @@ def test_a_file_that_was_not_uploaded_is_refused_even_when_it_says_it_is_one(api
         ("/ask", ("誰？", ["../x"]), "../x"),
         ("/ask", ("誰？", ["base"], {"tempo": 1}), "tempo"),
         ("/export_file", ("demo", "docx"), "docx"),
+        ("/export_file", ("demo", "csv", {"status": "good"}), "status"),
     ],
 )
 def test_bad_input_gets_a_sentence_with_the_value(
