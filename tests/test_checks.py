@@ -4,51 +4,17 @@ import json
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from studio.augmentation.plan import Plan
 from studio.augmentation.rules import make
-from studio.datasets import Datasets
 from studio.datasets.checks import CODES, STAGES, Checks, Finding
 from studio.errors import DatasetError, UnknownDataset
 from studio.i18n import sentences
-from studio.store import open_store
+from tests.checks_workplace import NAME, Workplace, row
 
-NAME = "アニメ"
 WORK = {"subject": "ぽにぽにだっしゅ!", "key_terms": [["レベッカ宮本"]]}
-
-
-class Workplace:
-    """A dataset to put pairs into, with its checks."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.datasets = Datasets(open_store(folder / "studio.db"))
-        self.checks = Checks(self.datasets.store)
-
-    def bring(self, *pairs: dict[str, Any] | tuple[int, str, str]) -> None:
-        rows = [_row(*pair) if isinstance(pair, tuple) else pair for pair in pairs]
-        path = self.folder / "pairs.jsonl"
-        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-        self.datasets.import_file(NAME, path)
-
-    def found(self, code: str) -> list[Finding]:
-        self.checks.run(NAME)
-        return self.checks.findings(NAME, code, size=100).findings
-
-    def ask(self, question: str, kind: str, fact_id: int | None = None) -> None:
-        with self.datasets.store.write() as db:
-            db.execute(
-                "INSERT INTO question (dataset_id, question_set, question, fact_id, kind) VALUES (?, ?, ?, ?, ?)",
-                (self.datasets.require(NAME), "テスト", question, fact_id, kind),
-            )
-
-
-def _row(fact: int, question: str, answer: str, kind: str = "", **about: Any) -> dict[str, Any]:
-    row = {"fact_id": fact, "question": question, "answer": answer, **about}
-    return row | ({"kind": kind} if kind else {})
 
 
 def questions(findings: list[Finding]) -> list[list[str]]:
@@ -76,8 +42,8 @@ REVERSE_ANSWERS = (
 
 def test_the_reports_table_has_too_few_phrasings_and_nothing_else(work: Workplace) -> None:
     work.bring(
-        *(_row(1, *pair, **WORK) for pair in product(FORWARD, FORWARD_ANSWERS)),
-        *(_row(1, *pair, "reverse", **WORK) for pair in product(REVERSE, REVERSE_ANSWERS)),
+        *(row(1, *pair, **WORK) for pair in product(FORWARD, FORWARD_ANSWERS)),
+        *(row(1, *pair, "reverse", **WORK) for pair in product(REVERSE, REVERSE_ANSWERS)),
     )
     report = work.checks.run(NAME)
     assert [(count.code, count.findings) for count in report.counts] == [("coverage_forward", 1)]
@@ -208,11 +174,11 @@ def test_a_number_or_a_character_makes_another_answer(work: Workplace, answers: 
 def test_an_answer_without_its_key_term_is_found_and_its_alternatives_count(work: Workplace) -> None:
     about = {"subject": "銀魂", "key_terms": [["桂小太郎", "桂 小太郎"], ["攘夷志士"]]}
     work.bring(
-        _row(1, "銀魂の「ヅラ」とは誰ですか？", "攘夷志士の桂小太郎です。", "seed", **about),
-        _row(1, "銀魂で「ヅラ」と呼ばれるのは？", "攘夷志士の桂　小太郎です。", "paraphrase", **about),
-        _row(1, "「ヅラ」の本名は？", "攘夷志士の高杉晋助です。", "paraphrase", **about),
-        _row(1, "桂小太郎はどの作品の攘夷志士ですか？", "彼は「銀魂」の人物です。", "reverse", **about),
-        _row(1, "攘夷志士の桂小太郎が出るのは？", "彼は「るろうに剣心」の人物です。", "reverse", **about),
+        row(1, "銀魂の「ヅラ」とは誰ですか？", "攘夷志士の桂小太郎です。", "seed", **about),
+        row(1, "銀魂で「ヅラ」と呼ばれるのは？", "攘夷志士の桂　小太郎です。", "paraphrase", **about),
+        row(1, "「ヅラ」の本名は？", "攘夷志士の高杉晋助です。", "paraphrase", **about),
+        row(1, "桂小太郎はどの作品の攘夷志士ですか？", "彼は「銀魂」の人物です。", "reverse", **about),
+        row(1, "攘夷志士の桂小太郎が出るのは？", "彼は「るろうに剣心」の人物です。", "reverse", **about),
     )
     lost = work.found("lost_key_term")
     assert [finding.values["terms"] for finding in lost] == ["桂小太郎", "銀魂"]
@@ -222,9 +188,9 @@ def test_an_answer_without_its_key_term_is_found_and_its_alternatives_count(work
 def test_a_reversed_question_may_ask_by_one_key_term_of_several(work: Workplace) -> None:
     about = {"subject": "全集中の呼吸", "key_terms": [["呼吸法"], ["身体能力"]]}
     work.bring(
-        _row(1, "全集中の呼吸とは何ですか？", "身体能力を高める呼吸法です。", "seed", **about),
-        _row(1, "身体能力を高める鬼殺隊の技術は何ですか？", "全集中の呼吸です。", "reverse", **about),
-        _row(1, "鬼殺隊の技術は何ですか？", "全集中の呼吸です。", "reverse", **about),
+        row(1, "全集中の呼吸とは何ですか？", "身体能力を高める呼吸法です。", "seed", **about),
+        row(1, "身体能力を高める鬼殺隊の技術は何ですか？", "全集中の呼吸です。", "reverse", **about),
+        row(1, "鬼殺隊の技術は何ですか？", "全集中の呼吸です。", "reverse", **about),
     )
     (finding,) = work.found("lost_key_term")
     assert finding.values["terms"] == "呼吸法・身体能力"
@@ -321,18 +287,6 @@ def test_spellings_that_a_person_has_named_are_no_finding(work: Workplace) -> No
     work.bring((1, "コンピューターは何をしますか？", "計算"), (2, "コンピュータは何でできていますか？", "半導体"))
     work.datasets.edit_fact(NAME, 1, subject="コンピューター", spellings=("コンピュータ",))
     assert work.found("spelling") == []
-
-
-def test_a_test_question_leaks_by_its_fact_first(work: Workplace) -> None:
-    work.bring((1, "銀魂の主人公は誰ですか？", "坂田銀時"), (2, "銀魂の作者は誰ですか？", "空知英秋"))
-    work.ask("坂田銀時が活躍するのは？", "heldout_fact", 1)
-    work.ask("銀魂の作者は誰でしょうか？", "heldout_phrasing", 2)
-    work.ask("銀魂を描いた漫画家の名前を教えてください。", "heldout_phrasing", 2)
-    work.ask("日本の首都はどこですか？", "out_of_domain")
-    found = work.found("leak")
-    assert [finding.values["what"] for finding in found] == ["fact", "text"]
-    assert [finding.examples[0].fact_id for finding in found] == [1, 2]
-    assert "坂田銀時が活躍するのは" in found[0].text("en")
 
 
 def test_what_is_rejected_is_not_checked(work: Workplace) -> None:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from studio.datasets.splits import split_of_examples, splits_of
 from studio.datasets.text import fold, is_short_answer
 
 # All that is no letter and no digit; of the long vowel's many shapes only the ascii ones go.
@@ -43,6 +44,7 @@ class Asked(NamedTuple):
     question_set: str
     kind: str
     fact_id: int | None
+    reference: str
     question: int
 
 
@@ -72,19 +74,14 @@ class Corpus:
     examples: list[Example]
     facts: dict[int, FactNames]
     asked: list[Asked]
+    # Ids of examples that the dataset's splits keep out of training; none where no test question is asked.
+    kept_out: frozenset[int]
 
     def by_fact(self) -> dict[int, list[Example]]:
         """The examples of each fact that has any."""
         grouped: dict[int, list[Example]] = defaultdict(list)
         for example in self.examples:
             grouped[example.fact_id].append(example)
-        return grouped
-
-    def asking(self) -> dict[int, list[Example]]:
-        """The examples of each question, by the number of its text."""
-        grouped: dict[int, list[Example]] = defaultdict(list)
-        for example in self.examples:
-            grouped[example.question].append(example)
         return grouped
 
     def is_short(self, fact_id: int, seed: Example) -> bool:
@@ -110,18 +107,17 @@ def corpus_of(db: sqlite3.Connection, dataset_id: int) -> Corpus:
         Example(example_id, fact_id, kind == "reverse", kind == "seed", texts.number(question), texts.number(answer))
         for example_id, fact_id, kind, question, answer in rows
     ]
-    asked = db.execute(
-        "SELECT id, question_set, kind, fact_id, question FROM question WHERE dataset_id = ? ORDER BY id", (dataset_id,)
-    )
-    return Corpus(
-        texts=texts,
-        examples=examples,
-        facts=_facts(db, dataset_id),
-        asked=[
-            Asked(question_id, question_set, kind, fact_id, texts.number(question))
-            for question_id, question_set, kind, fact_id, question in asked
-        ],
-    )
+    asked = [
+        Asked(question_id, question_set, kind, fact_id, reference, texts.number(question))
+        for question_id, question_set, kind, fact_id, reference, question in db.execute(
+            "SELECT id, question_set, kind, fact_id, reference, question FROM question"
+            " WHERE dataset_id = ? ORDER BY id",
+            (dataset_id,),
+        )
+    ]
+    splits = split_of_examples(db, dataset_id, splits_of(db, dataset_id)) if asked else {}
+    kept_out = frozenset(example_id for example_id, split in splits.items() if split != "train")
+    return Corpus(texts, examples, _facts(db, dataset_id), asked, kept_out)
 
 
 def _facts(db: sqlite3.Connection, dataset_id: int) -> dict[int, FactNames]:
