@@ -20,8 +20,6 @@ from studio.errors import StudioError
 ASKED_AT_MOST = 2
 # With so many tasks failed and none answered in between, the endpoint is taken for down.
 FAILED_IN_A_ROW = 20
-# Threads beyond the requests under way: they wait for the disk while others ask.
-WAITING_FOR_DISK = 8
 SENTENCES: dict[Outcome, str] = {
     "malformed": "augment.error_malformed",
     "cut_off": "augment.error_cut_off",
@@ -141,7 +139,8 @@ class Desk:
                 if answer is None or isinstance(answer.error, Stopped):
                     return
 
-        number = min(self._endpoint.options.concurrency + WAITING_FOR_DISK, len(tasks))
+        # Half as many again: some wait for the disk while others ask.
+        number = min(self._endpoint.options.concurrency * 3 // 2 + 1, len(tasks))
         threads = [threading.Thread(target=work, name=f"augment {at}", daemon=True) for at in range(number)]
         for thread in threads:
             thread.start()
@@ -206,7 +205,7 @@ class Desk:
         self._purse.reserve()
         completion = None
         try:
-            completion = self._endpoint.ask(task.title, messages(task, refused), schema(task))
+            completion = self._endpoint.ask(task.title, messages(task, refused), schema(task.expects))
         finally:
             self._purse.pay(completion)
         outcome = completion.outcome

@@ -5,12 +5,15 @@ The key comes from the environment and is in no value that this module returns o
 
 import json
 import random
+import ssl
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
+
+import httpx
 
 from studio.augmentation.keys import key_for
 from studio.augmentation.ledger import Outcome
@@ -20,9 +23,6 @@ from studio.errors import AugmentError
 from studio.loopback import is_loopback
 from training.contract import Frozen
 
-if TYPE_CHECKING:
-    import httpx
-
 ATTEMPTS = 8
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
@@ -30,10 +30,10 @@ LONGEST_PAUSE_S = 60.0
 LONGEST_WAIT_S = 900.0
 CONNECT_TIMEOUT_S = 10.0
 MESSAGE_CHARACTERS = 300
-OVERLOADED = frozenset({429, 503, 529})
+OVERLOADED = frozenset({429, 529})
 # Perhaps this request alone: too long, or against the rules of the house.
 UNFIT = frozenset({400, 413, 422})
-TRANSIENT = frozenset({408, 409, 425, *OVERLOADED})
+TRANSIENT = frozenset({408, 409, 425, 429})
 
 
 class EndpointDown(AugmentError):
@@ -78,6 +78,7 @@ class Endpoint:
         self.pace = pace
         self._key = key or key_for(options.base_url)
         self._on_failure = on_failure
+        self._certificates = httpx.create_ssl_context()  # read once: every connection would take 30 ms for them
         self._own = threading.local()
         self._clients: list[httpx.Client] = []
         self._answered = False
@@ -124,8 +125,6 @@ class Endpoint:
 
     def _once(self, conversation: list[dict[str, str]], schema: dict[str, Any]) -> Completion:
         """One request; a server that refuses a form of reply is asked for the next looser one."""
-        import httpx
-
         form = self._forms[0]
         try:
             response = self._client().post("chat/completions", json=self._body(conversation, schema, form))
@@ -153,7 +152,7 @@ class Endpoint:
             body["response_format"] = schema if form == "json_schema" else {"type": form}
         return body
 
-    def _read(self, response: "httpx.Response") -> Completion:
+    def _read(self, response: httpx.Response) -> Completion:
         """The first choice of a reply. Providers that block a reply send it without text, or without any choice."""
         try:
             body = response.json()
@@ -184,12 +183,12 @@ class Endpoint:
             ),
         )
 
-    def _half(self, response: "httpx.Response") -> Exception:
+    def _half(self, response: httpx.Response) -> Exception:
         if self._answered and "json" in response.headers.get("content-type", ""):
             return _Refused(self._failed("augment.error_dropped"))
         return self._incompatible()
 
-    def _refusal(self, response: "httpx.Response") -> Exception:
+    def _refusal(self, response: httpx.Response) -> Exception:
         """What a status other than 200 means: for this attempt, this request, or all of them."""
         status, message = response.status_code, self._message(response)
         values = {"address": self.options.base_url, "status": status}
@@ -208,7 +207,7 @@ class Endpoint:
             return FactFailed("augment.error_status", message=message, **values)
         return EndpointDown("augment.error_status", message=message, **values)
 
-    def _message(self, response: "httpx.Response") -> str:
+    def _message(self, response: httpx.Response) -> str:
         """The server's own words, without the key that some servers repeat."""
         text = response.text
         try:
@@ -225,28 +224,27 @@ class Endpoint:
     def _incompatible(self) -> EndpointDown:
         return EndpointDown("augment.error_incompatible", address=self.options.base_url)
 
-    def _client(self) -> "httpx.Client":
+    def _client(self) -> httpx.Client:
         """This thread's own connection: a pool that threads share costs twice the time of a request."""
         client: httpx.Client | None = getattr(self._own, "client", None)
         if client is None:
-            client = self._own.client = _connect(self.options, self._key)
+            client = self._own.client = _connect(self.options, self._key, self._certificates)
             self._clients.append(client)
         return client
 
 
-def _connect(options: EndpointOptions, key: str | None) -> "httpx.Client":
-    import httpx
-
+def _connect(options: EndpointOptions, key: str | None, certificates: ssl.SSLContext) -> httpx.Client:
     return httpx.Client(
         base_url=options.base_url.rstrip("/") + "/",
         headers={"Authorization": f"Bearer {key}"} if key else {},
         timeout=httpx.Timeout(options.timeout_s, connect=min(options.timeout_s, CONNECT_TIMEOUT_S)),
+        verify=certificates,
         # A proxy of the environment must not catch a server on this machine.
         trust_env=not is_loopback(urlsplit(options.base_url).hostname or ""),
     )
 
 
-def _retry_after(headers: "httpx.Headers") -> float | None:
+def _retry_after(headers: httpx.Headers) -> float | None:
     """Seconds that a server wants to be left alone, told as seconds, milliseconds or a date."""
     try:
         if told := headers.get("retry-after-ms"):

@@ -72,7 +72,7 @@ class Gates:
         self._questions: dict[tuple[bool, str], tuple[Gate, ...]] = {}
         self._answers: dict[tuple[bool, str], tuple[Gate, ...]] = {}
         for reversed_, question in ((False, fact.question), *asked):
-            self._phrasings[reversed_].setdefault(question, self._core(question))
+            self._phrasings[reversed_].setdefault(question, self._core(folded(question)))
 
     def flags(self, made: MadeExample) -> tuple[Gate, ...]:
         """The gates that an example fails; none is good."""
@@ -89,29 +89,30 @@ class Gates:
         seed = self._fact.question
         if not SHORTEST_QUESTION <= len(question) <= max(LONGEST_QUESTION, TIMES_THE_SEED * len(seed)):
             yield "length"
-        if not self._is_japanese(question) or not _KANA.search(self._beside_names(question)):
+        text = folded(question)
+        rest = self._beside_names(text)
+        if not _is_japanese(rest) or not _KANA.search(rest):
             yield "not_japanese"
         if not _is_question(question):
             yield "no_question"
-        text = folded(question)
         if reversed_ and not any(_holds(text, term) for term in self._terms):
             yield "no_key_term"
         if not reversed_ and not any(name in text for name in self._names):
             yield "no_subject"
         if self._tells_subject(text) if reversed_ else self._tells_answer(text):
             yield "gives_away"
-        if self._is_near_copy(reversed_, question):
+        if self._is_near_copy(reversed_, question, text):
             yield "near_copy"
 
     def of_answer(self, reversed_: bool, answer: str) -> Iterator[Gate]:
         """The gates that an answer fails."""
         if len(answer) > max(LONGEST_ANSWER, TIMES_THE_SEED * len(self._fact.answer)):
             yield "length"
-        if not self._is_japanese(answer):
+        text = folded(answer)
+        if not _is_japanese(self._beside_names(text)):
             yield "not_japanese"
         if _REFUSES.search(answer) or _ASKS_BACK.search(answer) or _BROKEN.search(answer):
             yield "no_answer"
-        text = folded(answer)
         if reversed_:
             if not any(name in text for name in self._names):
                 yield "no_subject"
@@ -134,35 +135,32 @@ class Gates:
                 text = text.replace(written, "")
         return any(name in text for name in self._whole_names)
 
-    def _is_japanese(self, text: str) -> bool:
-        """Whether what a text says beside names is Japanese; nothing but names is."""
-        rest = self._beside_names(text)
-        letters = _LETTER.findall(rest)
-        japanese = [letter for letter in letters if _JAPANESE.match(letter)]
-        if len(letters) >= 8 and not _KANA.search(rest):
-            return False  # Chinese shares the characters
-        return not letters or len(japanese) >= JAPANESE_SHARE * len(letters)
-
     def _beside_names(self, text: str) -> str:
-        rest = folded(text)
         for name in self._written:
-            rest = rest.replace(name, "")
-        return rest
+            text = text.replace(name, "")
+        return text
 
-    def _is_near_copy(self, reversed_: bool, question: str) -> bool:
-        known, core = self._phrasings[reversed_], self._core(question)
+    def _is_near_copy(self, reversed_: bool, question: str, text: str) -> bool:
+        known, core = self._phrasings[reversed_], self._core(text)
         if question in known:
             return False
         near = any(_alike(core, other) for other in known.values())
         known[question] = core
         return near
 
-    def _core(self, question: str) -> str:
-        """A question without names and ornament: what is left tells phrasings apart."""
-        core = folded(question)
+    def _core(self, text: str) -> str:
+        """A folded question without names and ornament: what is left tells phrasings apart."""
         for name in self._written:
-            core = core.replace(name, "*")
-        return _ORNAMENT.sub("", _WISH.sub("", core))
+            text = text.replace(name, "*")
+        return _ORNAMENT.sub("", _WISH.sub("", text))
+
+
+def _is_japanese(text: str) -> bool:
+    """Whether what a text says beside names is Japanese; one that says nothing else is."""
+    letters = len(_LETTER.findall(text))
+    if letters >= 8 and not _KANA.search(text):
+        return False  # Chinese shares the characters
+    return len(_JAPANESE.findall(text)) >= JAPANESE_SHARE * letters
 
 
 def seed_flags(subject: str, question: str, answer: str) -> tuple[Gate, ...]:

@@ -47,8 +47,9 @@ class Ledger:
         for entry in read_entries(path):
             self._remember(entry)
         self._file = _open_for_lines(path)
-        self._writing, self._syncing = threading.Lock(), threading.Lock()
+        self._lines = threading.Condition()
         self._written = self._synced = 0
+        self._syncing = False
 
     def find(self, key: str) -> Entry | None:
         """A usable reply that was paid for before."""
@@ -61,17 +62,28 @@ class Ledger:
     def append(self, entry: Entry) -> None:
         """Write a reply down and wait until the disk has it; one wait serves all threads that write meanwhile."""
         line = entry.model_dump_json().encode() + b"\n"
-        with self._writing:
+        with self._lines:
             _write_whole(self._file, line)
             self._written += 1
             mine = self._written
-        with self._syncing:
-            if self._synced < mine:
-                reached = self._written
-                os.fsync(self._file)
-                self._synced = reached
-        with self._writing:
+            while self._synced < mine:
+                if self._syncing:
+                    self._lines.wait()
+                else:
+                    self._sync()
             self._remember(entry)
+
+    def _sync(self) -> None:
+        """Bring to the disk what is written by now, with the lines given free meanwhile."""
+        self._syncing, reached = True, self._written
+        self._lines.release()
+        try:
+            os.fsync(self._file)
+        finally:
+            self._lines.acquire()
+            self._syncing = False
+            self._lines.notify_all()
+        self._synced = reached
 
     def close(self) -> None:
         """Give the file back."""

@@ -1,6 +1,6 @@
 """How many requests may be under way at once, by what the server bears; it must not know what is asked.
 
-A server that is asked too much gets three quarters of the load after a pause; 25 successes in a row add one again.
+A server that is asked too much gets three quarters of the load after a pause; 25 successes add one again.
 """
 
 import threading
@@ -65,7 +65,6 @@ class Pace:
     def refused(self, began: float, pause_s: float) -> None:
         """Ask less and pause. Of requests that began before the last cut only the pause counts: they are one burst."""
         with self._turns:
-            self._successes = 0
             self._open_at = max(self._open_at, self._clock() + pause_s)
             if began >= self._shrunk_at:
                 self.limit = max(1, int(self.limit * SHRINK))

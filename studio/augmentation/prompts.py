@@ -112,11 +112,12 @@ def messages(task: Task, refused: str | None = None) -> list[dict[str, str]]:
     return [first, *earlier, {"role": "user", "content": AGAIN}]
 
 
-def schema(task: Task) -> dict[str, Any]:
-    """The form of the reply as a strict JSON schema."""
+@lru_cache
+def schema(form: type[Frozen]) -> dict[str, Any]:
+    """The form of a reply as a strict JSON schema."""
     return {
         "type": "json_schema",
-        "json_schema": {"name": "reply", "strict": True, "schema": task.expects.model_json_schema()},
+        "json_schema": {"name": "reply", "strict": True, "schema": form.model_json_schema()},
     }
 
 
