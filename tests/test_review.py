@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from studio.datasets import Datasets, MadeExample
+from studio.datasets.filters import Filter
 from studio.datasets.review import HELD_S, LARGEST_SHEET, Reader, ReviewQueue, Sheet, stamp_of
 from studio.errors import DatasetError
 from studio.store import open_store
@@ -190,6 +191,17 @@ def test_the_end_of_the_queue_goes_round_all_facts(queue: ReviewQueue) -> None:
     assert (sheet.progress.done, sheet.progress.total) == (3, 3)
     assert [opened(queue.next("a", fact_id, SATO)).fact.id for fact_id in (1, 2, 3)] == [2, 3, 1]
     assert opened(queue.previous("a", 1, SATO)).fact.id == 3
+
+
+def test_data_that_came_in_accepted_can_be_reviewed_and_that_is_undone_as_one(
+    queue: ReviewQueue, datasets: Datasets
+) -> None:
+    datasets.set_status("a", Filter(status="pending"), "accepted", author="鈴木")
+    assert opened(queue.open("a", SATO)).progress.reopenable == 15
+    sheet, number = queue.reopen("a", SATO)
+    assert (number, opened(sheet).fact.id, len(opened(sheet).waiting), opened(sheet).progress.done) == (15, 1, 5, 0)
+    assert here(opened(sheet)) == "問い1 short"
+    assert opened(queue.undo("a", SATO)[0]).progress.done == 3
 
 
 def test_a_dataset_without_facts_has_nothing_to_show(queue: ReviewQueue, datasets: Datasets) -> None:

@@ -10,8 +10,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from studio.datasets.bulk import set_status
+from studio.datasets.bulk import count_of, set_status
 from studio.datasets.catalog import Datasets
+from studio.datasets.filters import Filter
 from studio.datasets.history import HistoryEntry, history_of
 from studio.datasets.model import Example, ExampleStatus, Fact, Undone
 from studio.datasets.search import require_own_example
@@ -23,6 +24,7 @@ LARGEST_SHEET = 100
 HELD_S = 300
 MOST_HISTORY = 3
 DIRECTIONS = ("forward", "reverse")
+ACCEPTED = Filter(status="accepted")
 
 
 class Reader(Frozen):
@@ -37,6 +39,7 @@ class Progress(Frozen):
 
     done: int
     total: int
+    reopenable: int = Field(0, description="Where nothing waits: how many examples are accepted.")
 
 
 class Row(Frozen):
@@ -147,6 +150,11 @@ class ReviewQueue:
             return self.open(name, reader), undone
         return self._sheet(dataset_id, fact_id, reader, example_id), undone
 
+    def reopen(self, name: str, reader: Reader) -> tuple[Sheet | None, int]:
+        """Let all accepted examples wait again, as one undoable step, for data that came in accepted."""
+        number = self.datasets.set_status(name, ACCEPTED, "pending", author=reader.person)
+        return self._next(self.datasets.require(name), 0, reader), number
+
     def _next(self, dataset_id: int, fact_id: int, reader: Reader) -> Sheet | None:
         db = self.datasets.store.read()
         found = _next_waiting(db, dataset_id, fact_id, [fact_id, *self._others(dataset_id, reader)])
@@ -244,7 +252,8 @@ def _progress(db: sqlite3.Connection, dataset_id: int) -> Progress:
     query = "SELECT count(DISTINCT fact_id) FROM example WHERE dataset_id = ? AND status = 'pending'"
     waiting = db.execute(query, (dataset_id,)).fetchone()[0]
     total = db.execute("SELECT count(*) FROM fact WHERE dataset_id = ?", (dataset_id,)).fetchone()[0]
-    return Progress(done=total - waiting, total=total)
+    accepted = 0 if waiting else count_of(db, dataset_id, ACCEPTED)
+    return Progress(done=total - waiting, total=total, reopenable=accepted)
 
 
 def _next_waiting(db: sqlite3.Connection, dataset_id: int, fact_id: int, without: Sequence[int]) -> int | None:

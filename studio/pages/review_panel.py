@@ -35,7 +35,7 @@ Answer = dict[str, Any]
 class Wish(Frozen):
     """What a page asks for, as assets/scripts/review.js sends it."""
 
-    act: Literal["open", "accept", "reject", "accept_all", "next", "previous", "undo", "save", "save_fact"]
+    act: Literal["open", "accept", "reject", "accept_all", "next", "previous", "undo", "reopen", "save", "save_fact"]
     dataset: str
     person: str = Field("", max_length=100)
     page: str = Field(max_length=100)
@@ -85,6 +85,7 @@ class _Review:
             "next": self._on_next,
             "previous": self._on_previous,
             "undo": self._on_undo,
+            "reopen": self._on_reopen,
             "save": self._on_save,
             "save_fact": self._on_save_fact,
         }
@@ -144,6 +145,11 @@ class _Review:
     def _on_undo(self, wish: Wish, language: str) -> Answer:
         sheet, undone = self.queue.undo(wish.dataset, wish.reader)
         return _drawn(sheet, language) | _told(undone.text(language)) | {"changed": True}
+
+    def _on_reopen(self, wish: Wish, language: str) -> Answer:
+        sheet, number = self.queue.reopen(wish.dataset, wish.reader)
+        told = _told(text("review_page.reopened", language, number=f"{number:,}"))
+        return _drawn(sheet, language) | told | {"changed": True}
 
     def _on_save(self, wish: Wish, language: str) -> Answer:
         self.datasets.edit_example(

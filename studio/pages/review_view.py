@@ -101,8 +101,11 @@ def progress_line(sheet: Sheet, locale: str) -> str:
     head = element("header", line, "oboe-review-progress")
     if progress.done < progress.total:
         return head
-    done = notice(_say("all_done", locale, total=f"{progress.total:,}"), "ok")
+    done = notice(_say("all_done", locale, total=f"{progress.total:,}"), "ok", _say("reopen_help", locale))
     on = element("button", words(_say("to_checks", locale)), "oboe-button", type="button", data_section="checks")
+    if progress.reopenable:
+        label = _say("reopen", locale, number=f"{progress.reopenable:,}")
+        on += element("button", words(label), "oboe-button", type="button", data_action="reopen")
     return head + element("div", done + on, "oboe-review-done")
 
 

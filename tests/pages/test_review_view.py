@@ -85,6 +85,6 @@ def test_every_key_of_the_script_is_on_the_screen(language: str) -> None:
 
 def test_the_server_knows_every_act_of_the_script() -> None:
     acts = set(re.findall(r"'(save_fact|save|open)'", SCRIPT.read_text("utf-8")))
-    acts |= {action for _, action in KEYS} - {"edit", "fact", "up", "down"}
+    acts |= {action for _, action in KEYS} - {"edit", "fact", "up", "down"} | {"reopen"}
     for act in acts:
         assert Wish(act=act, dataset="a", page="1", framed=True).act == act  # type: ignore[arg-type]
