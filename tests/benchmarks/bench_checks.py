@@ -43,22 +43,25 @@ def main() -> None:
         examples = list(invented())
         planted = plant(examples)
         made.write_text("".join(json.dumps(example, ensure_ascii=False) + "\n" for example in examples), "utf-8")
-        figures = {"invented": checked(datasets, made) | {"planted": planted}}
-        figures |= {path.stem: checked(datasets, path) for path in files}
+        datasets.import_file(made.stem, made)
+        planted["leak"] = ask(datasets, made.stem, examples)
+        figures = {made.stem: checked(datasets, made.stem) | {"planted": planted}}
+        for path in files:
+            datasets.import_file(path.stem, path)
+            figures[path.stem] = checked(datasets, path.stem)
     print(json.dumps(figures, ensure_ascii=False, indent=1))
     save("checks", figures)
 
 
-def checked(datasets: Datasets, path: Path) -> dict[str, Any]:
-    """Import a file and check it, stage by stage."""
-    datasets.import_file(path.stem, path)
+def checked(datasets: Datasets, name: str) -> dict[str, Any]:
+    """Check a dataset, stage by stage."""
     checks, reached, cpu_began = Checks(datasets.store), [], time.process_time()
-    for stage in checks.stages(path.stem):
+    for stage in checks.stages(name):
         reached.append((stage, time.perf_counter()))
     reached.append(("", time.perf_counter()))
     cpu_s = time.process_time() - cpu_began
     stages = {stage: round(end - begin, 2) for (stage, begin), (_, end) in pairwise(reached)}
-    report = checks.report(path.stem)
+    report = checks.report(name)
     assert report is not None
     return {
         "facts": report.facts,
@@ -104,6 +107,22 @@ def plant(examples: list[dict[str, Any]]) -> dict[str, int]:
         texts = {field: seed[field].replace(seed["subject"], slip) for field in ("subject", "question", "answer")}
         examples.append({**seed, **texts, "fact_id": (new := new + 1), "tags": []})
     return {"lost_key_term": 50, "near_duplicate": 40, "conflict": 40, "spelling": 10}
+
+
+def ask(datasets: Datasets, name: str, examples: list[dict[str, Any]]) -> int:
+    """A question set of 75 of which this many leak: 25 are trained word for word, 25 ask trained facts as untrained."""
+    draw = random.Random(7)
+    seeds = draw.sample([example for example in examples if example["kind"] == "seed" and example["key_terms"]], 50)
+    asked = [(seed["question"], "heldout_phrasing", "") for seed in seeds[:25]]
+    for seed in seeds[25:]:
+        asked.append((seed["question"].replace("は何ですか", "を挙げてください"), "heldout_fact", seed["answer"]))
+    asked += [(f"{_name(draw)}の標高は何メートルですか？", "out_of_domain", "") for _ in range(25)]
+    with datasets.store.write() as db:
+        db.executemany(
+            "INSERT INTO question (dataset_id, question_set, question, kind, reference) VALUES (?, '75', ?, ?, ?)",
+            ((datasets.require(name), *question) for question in asked),
+        )
+    return len(seeds)
 
 
 def _distinct(draw: random.Random, number: int, make_name: Any) -> list[str]:
