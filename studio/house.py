@@ -7,6 +7,7 @@ from studio.arena import Arena
 from studio.augmentation.jobs import AugmentJobs
 from studio.datasets import Datasets
 from studio.datasets.checks import Checks
+from studio.datasets.documents import Documents
 from studio.datasets.hub import HubDatasets
 from studio.datasets.known import KnownFacts
 from studio.datasets.proposed import ProposedFacts
@@ -29,6 +30,8 @@ class Studio:
     datasets: Datasets
     versions: Versions
     checks: Checks
+    documents: Documents
+    hub_datasets: HubDatasets
     proposed: ProposedFacts
     questions: QuestionSets
     known: KnownFacts
@@ -36,7 +39,6 @@ class Studio:
     runs: Runs
     server: ModelServer
     downloads: Downloads
-    hub_datasets: HubDatasets
     arena: Arena
 
     @property
@@ -62,6 +64,8 @@ def open_studio(data_dir: Path) -> Studio:
         datasets=datasets,
         versions=versions,
         checks=Checks(datasets.store),
+        documents=Documents(datasets.store),
+        hub_datasets=HubDatasets(data_dir),
         proposed=ProposedFacts(datasets),
         questions=QuestionSets(datasets),
         known=KnownFacts(datasets, server),
@@ -69,6 +73,5 @@ def open_studio(data_dir: Path) -> Studio:
         runs=runs,
         server=server,
         downloads=Downloads(data_dir),
-        hub_datasets=HubDatasets(data_dir),
         arena=Arena(runs, server),
     )

@@ -84,6 +84,7 @@ class Selected(Frozen):
 
     ids: tuple[int, ...]
     remaining: int
+    examples: tuple[str, ...] = Field(description="Titles of some of those that remain.")
 
     @property
     def number(self) -> int:

@@ -20,6 +20,8 @@ from studio.datasets.text import fold
 from studio.errors import DatasetError
 from training.contract import now
 
+# So many titles show what a selection keeps.
+EXAMPLES = 8
 # What stands in `excluded` of articles whose import has not ended: nobody sees them yet.
 IMPORTING = "importing"
 
@@ -124,13 +126,16 @@ def select(db: sqlite3.Connection, dataset_id: int, selection: Selection) -> Sel
     words = [folded for word in selection.words if (folded := fold(word.strip()))]
     if not words:
         raise DatasetError("documents.error_no_words")
-    found, left_out = 0, []
+    left_out: list[int] = []
+    remaining: list[str] = []
     for key, title, text in _searched(db, dataset_id, selection):
-        found += 1
-        holds = _times(f"{title}\n{text}", words) >= selection.times
+        holds = _times(fold(f"{title}\n{text}"), words) >= selection.times
         if holds != (selection.action == "keep"):
             left_out.append(key)
-    return Selected(ids=tuple(left_out), remaining=found - len(left_out))
+        else:
+            remaining.append(title)
+    examples = tuple(dict.fromkeys(remaining))[:EXAMPLES]
+    return Selected(ids=tuple(left_out), remaining=len(remaining), examples=examples)
 
 
 def _searched(db: sqlite3.Connection, dataset_id: int, selection: Selection) -> Iterator[tuple[int, str, str]]:
@@ -138,8 +143,8 @@ def _searched(db: sqlite3.Connection, dataset_id: int, selection: Selection) -> 
         rows = db.execute(
             "SELECT id, title FROM document WHERE dataset_id = ? AND excluded = '' ORDER BY id", (dataset_id,)
         )
-        return ((key, fold(title), "") for key, title in rows)
-    return ((key, fold(title), fold(text)) for key, title, text in included_texts(db, dataset_id))
+        return ((key, title, "") for key, title in rows)
+    return included_texts(db, dataset_id)
 
 
 def _times(text: str, words: Sequence[str]) -> int:
