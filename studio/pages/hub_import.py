@@ -12,6 +12,9 @@ from studio.pages.markup import notice, words
 from studio.pages.parts import PRIVATE, QUIET, drawn
 from training.contract import DatasetRequest
 
+# Once the files are imported, what was said of one that came is of the past.
+TAKEN_JS = "(files, said) => files?.length ? said : ''"
+
 
 def build_hub_import(studio: Studio, files: gr.File, name: gr.Textbox) -> None:
     """The line; what has come is added to `files`."""
@@ -38,6 +41,7 @@ def build_hub_import(studio: Studio, files: gr.File, name: gr.Textbox) -> None:
     handlers, asked = _HubImport(studio), [repo, *parts]
     start.click(handlers.on_fetch, [*asked, files, name], [files, name, progress, stop], **QUIET)
     stop.click(handlers.on_stop, asked, **PRIVATE)
+    files.change(None, [files, progress], progress, js=TAKEN_JS)
 
 
 class _HubImport:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.events import Dependency
 
 from studio.datasets import READERS, ImportPlan
@@ -49,7 +50,7 @@ def build_import_panel(studio: Studio, shell: Shell) -> Dependency:
     """The panel; the event returned is the end of an import."""
     panel = _build(studio)
     handlers = _Import(studio, shell, panel)
-    form = {panel.files, panel.name, shell.person, *panel.columns.values()}
+    form: set[Block] = {panel.files, panel.name, shell.person, *panel.columns.values()}
     # Of several changes on their way the last one counts.
     late = QUIET | {"trigger_mode": "always_last"}
     panel.files.upload(None, [panel.files, panel.name], panel.name, js=NAME_JS)

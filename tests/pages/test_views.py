@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from studio.arena import Scene, Side
-from studio.datasets import Counts, Fact, Filter, ImportReport, Page, RejectedLine
+from studio.datasets import Counts, Fact, Filter, ImportPreview, ImportReport, Page, RejectedLine
+from studio.datasets.preview import PreviewPair
 from studio.errors import DatasetError
 from studio.inference import Reply
 from studio.pages.arena_view import answer, question_chips
 from studio.pages.dataset_table import counts_line, examples_table
-from studio.pages.import_view import import_report
+from studio.pages.import_view import import_preview, import_report
 from studio.pages.markup import duration_text, figure, notice, size_text, whole_number
 from studio.pages.run_view import planned_steps, run_panel, start_summary
 from studio.runs.presets import run_config
@@ -83,6 +84,14 @@ def test_an_import_lists_the_lines_that_did_not_come_in() -> None:
     rejected = [RejectedLine.because(line, DatasetError("dataset.error_empty_file")) for line in range(1, 61)]
     drawn = import_report(ImportReport(imported=3, rejected=rejected, facts=3, examples=3), MARKUP, "en")
     assert drawn.count("<tr") == 51 and "And 10 more" in drawn and "<script" not in drawn
+
+
+def test_a_preview_shows_only_the_columns_that_say_something_and_runs_nothing() -> None:
+    pairs = [PreviewPair(file=MARKUP, line=1, question=MARKUP, answer="a", tags="作品")]
+    seen = ImportPreview(pairs=pairs, imported=1, rejected=[], complete=False, unused_columns=[MARKUP])
+    drawn = import_preview(seen, "ja")
+    assert "<script" not in drawn and "20,000" in drawn
+    assert [head in drawn for head in (">タグ<", ">対象<", ">事実<", ">ファイル<")] == [True, False, False, False]
 
 
 def test_counts_explain_once_what_a_fact_is() -> None:
