@@ -150,7 +150,7 @@ class Edit:
     def _change(self, entity: Entity, key: int, values: Mapping[str, Value]) -> None:
         row = self.db.execute(f"SELECT id, {', '.join(values)} FROM {entity} WHERE id = ?", (key,)).fetchone()
         before = dict(zip(("id", *values), row, strict=True))
-        after = {"id": key} | values
+        after = {"id": key, **values}
         if before != after:
             self.db.executemany(_update(entity, tuple(values)), [(*values.values(), key)])
             self._log(entity, [(key, _json(before), _json(after))])
@@ -309,5 +309,5 @@ def delete(db: sqlite3.Connection, entity: Entity, ids: Sequence[int]) -> None:
     db.execute(f"DELETE FROM {entity} WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
 
 
-def _json(image: dict[str, Value]) -> str:
+def _json(image: Mapping[str, Value]) -> str:
     return json.dumps(image, ensure_ascii=False)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from studio.datasets.edits import COLUMNS, Edit, Entity, Value
+from studio.datasets.edits import COLUMNS, Edit, Entity, Value, delete, insert
 from studio.datasets.text import fold
 
 Values = dict[str, Value]
@@ -52,7 +52,7 @@ class Return(Edit):
         for one in wanted:
             row = self.db.execute(f"SELECT {', '.join(columns)} FROM {entity} WHERE id = ?", (one.id,)).fetchone()
             images.append((one.id, _json(dict(zip(columns, row, strict=True))), None))
-        self.db.executemany(f"DELETE FROM {entity} WHERE id = ?", [(one.id,) for one in wanted])
+        delete(self.db, entity, [one.id for one in wanted])
         self._log(entity, images)
 
     def _bring_back(self, entity: Entity, wanted: Sequence[Wanted]) -> None:
@@ -63,8 +63,7 @@ class Return(Edit):
         for one in wanted:
             image = given | one.after | _folded(one.after) | {"id": one.id}
             rows.append([image[column] for column in columns])
-        marks = ", ".join("?" * len(columns))
-        self.db.executemany(f"INSERT INTO {entity} ({', '.join(columns)}) VALUES ({marks})", rows)
+        insert(self.db, entity, columns, rows)
         self._log(entity, [(one.id, None, None) for one in wanted])
 
     def _set_each(self, entity: Entity, wanted: Sequence[Wanted]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.datasets import EditConflict
+from studio.datasets import EditConflict, ExampleStatus
 from studio.errors import DatasetError
 from studio.house import Studio
 from studio.i18n import text
@@ -177,7 +177,7 @@ class EditorHandlers:
 
     @shows_errors
     def on_decide(self, values: Values, event: gr.EventData, request: gr.Request) -> Values:
-        status = "rejected" if event.do == "rejected" else "accepted"
+        status: ExampleStatus = "rejected" if event.do == "rejected" else "accepted"
         selected = values[self.editor.selected]
         self.datasets.set_status(values[self.shell.dataset], [selected], status, values[self.shell.person])
         return {**self.filled(selected, request), self.shell.changed: moment()}

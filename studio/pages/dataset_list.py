@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.datasets import Filter, Selection
+from studio.datasets import ExampleStatus, Filter, Selection
 from studio.errors import DatasetError
 from studio.house import Studio
 from studio.i18n import text
@@ -71,7 +71,7 @@ def build_dataset_list(studio: Studio, shell: Shell) -> None:
 
 
 def _wire(handlers: "_List", shell: Shell, parts: Parts) -> None:
-    said = {
+    said: set[Any] = {
         shell.dataset, shell.person, shell.filter, parts.search, parts.asked, parts.number, parts.pending,
         handlers.editing.editor.selected,
     }  # fmt: skip
@@ -201,7 +201,7 @@ class _List:
         elif action == "delete":
             number = self.datasets.delete_examples(dataset, selection, person)
         else:
-            status = "rejected" if action == "rejected" else "accepted"
+            status: ExampleStatus = "rejected" if action == "rejected" else "accepted"
             number = self.datasets.set_status(dataset, selection, status, person)
         tell(f"dataset_page.did_{action}", request, number=f"{number:,}")
         return {self.parts.confirm: "", self.parts.pending: None, self.shell.changed: moment()}
