@@ -87,10 +87,12 @@ class ReviewQueue:
         self._clock = clock
         self._lock = Lock()
         self._holds: dict[tuple[int, str], _Hold] = {}
+        # Kept while decisions leave facts unfinished: to count it is the dearest part of a screen.
+        self._progress: dict[int, Progress] = {}
 
     def open(self, name: str, reader: Reader, cursor: int = 0) -> Sheet | None:
         """The fact that this page was at, the cursor too, else the first that waits; None where there is no fact."""
-        dataset_id = self.datasets.require(name)
+        dataset_id = self._anew(name)
         hold = self._holds.get((dataset_id, reader.page))
         db = self.datasets.store.read()
         if hold is not None and _has_examples(db, dataset_id, hold.fact_id):
@@ -99,11 +101,11 @@ class ReviewQueue:
 
     def next(self, name: str, fact_id: int, reader: Reader) -> Sheet | None:
         """The next fact that waits and that nobody else is at; where nothing waits, the next one in order."""
-        return self._next(self.datasets.require(name), fact_id, reader)
+        return self._next(self._anew(name), fact_id, reader)
 
     def previous(self, name: str, fact_id: int, reader: Reader) -> Sheet | None:
         """The fact before this one, decided or not; before the first comes the last."""
-        dataset_id = self.datasets.require(name)
+        dataset_id = self._anew(name)
         found = _first_number(
             self.datasets.store.read(),
             "SELECT coalesce((SELECT max(id) FROM fact WHERE dataset_id = :dataset AND id < :fact),"
@@ -129,9 +131,13 @@ class ReviewQueue:
             fresh = [example for example in examples if example.id not in changed]
             set_status(db, dataset_id, [example.id for example in fresh], status, reader.person)
         fact_id = examples[0].fact_id
-        sheet = self._sheet(dataset_id, fact_id, reader, changed[0] if changed else None, after=examples[-1].id)
-        finished = not sheet.waiting and any(example.status == "pending" for example in fresh)
-        return (self._next(dataset_id, fact_id, reader) if finished else sheet), len(changed)
+        waits = _next_waiting(self.datasets.store.read(), dataset_id, fact_id - 1, []) == fact_id
+        if not waits:
+            self._progress.pop(dataset_id, None)
+            if not changed and any(example.status == "pending" for example in fresh):
+                return self._next(dataset_id, fact_id, reader), 0
+        cursor = changed[0] if changed else None
+        return self._sheet(dataset_id, fact_id, reader, cursor, after=examples[-1].id), len(changed)
 
     def at(self, name: str, example_id: int, reader: Reader) -> Sheet:
         """The fact of an example, with the cursor there."""
@@ -145,6 +151,7 @@ class ReviewQueue:
         db = self.datasets.store.read()
         touched = _last_touched(db, dataset_id, reader.person)
         undone = self.datasets.undo(name, author=reader.person)
+        self._anew(name)
         fact_id, example_id = _place(db, touched)
         if fact_id is None or not _has_examples(db, dataset_id, fact_id):
             return self.open(name, reader), undone
@@ -153,7 +160,7 @@ class ReviewQueue:
     def reopen(self, name: str, reader: Reader) -> tuple[Sheet | None, int]:
         """Let all accepted examples wait again, as one undoable step, for data that came in accepted."""
         number = self.datasets.set_status(name, ACCEPTED, "pending", author=reader.person)
-        return self._next(self.datasets.require(name), 0, reader), number
+        return self._next(self._anew(name), 0, reader), number
 
     def _next(self, dataset_id: int, fact_id: int, reader: Reader) -> Sheet | None:
         db = self.datasets.store.read()
@@ -170,7 +177,13 @@ class ReviewQueue:
         return None if found is None else self._sheet(dataset_id, found, reader)
 
     def _sheet(
-        self, dataset_id: int, fact_id: int, reader: Reader, cursor: int | None = None, *, after: int = 0
+        self,
+        dataset_id: int,
+        fact_id: int,
+        reader: Reader,
+        cursor: int | None = None,
+        *,
+        after: int = 0,
     ) -> Sheet:
         """The sheet of a fact that exists. Without a cursor it is at what waits next behind the example `after`."""
         db = self.datasets.store.read()
@@ -191,9 +204,20 @@ class ReviewQueue:
             left_out=total - len(ids),
             history={example_id: _last_edits(db, example_id) for example_id in ids},
             cursor=cursor if cursor in ids else _cursor(rows, after),
-            progress=_progress(db, dataset_id),
+            progress=self._counted(db, dataset_id),
             others=tuple(others.get(fact_id, ())),
         )
+
+    def _anew(self, name: str) -> int:
+        """The id of a dataset whose progress is to be counted again."""
+        dataset_id = self.datasets.require(name)
+        self._progress.pop(dataset_id, None)
+        return dataset_id
+
+    def _counted(self, db: sqlite3.Connection, dataset_id: int) -> Progress:
+        progress = self._progress.get(dataset_id) or _progress(db, dataset_id)
+        self._progress[dataset_id] = progress
+        return progress
 
     def _hold(self, dataset_id: int, fact_id: int, reader: Reader) -> None:
         with self._lock:
