@@ -14,6 +14,7 @@ from studio.errors import StoreError
 from studio.file_systems import WITHOUT_SHARED_MEMORY, file_system
 
 BUSY_TIMEOUT_S = 30
+LARGEST_JOURNAL_BYTES = 64 * 2**20
 
 # Append only: entry n brings a database of user_version n to n + 1. A released entry is never edited.
 MIGRATIONS: tuple[str, ...] = (
@@ -243,6 +244,8 @@ class Store:
         self._lock = threading.RLock()
         self._writer = _connect(path)
         self.journal_mode = _set_journal_mode(self._writer, path.parent)
+        # What one large import needed for its journal is given back to the disk.
+        self._writer.execute(f"PRAGMA journal_size_limit = {LARGEST_JOURNAL_BYTES}")
 
     def read(self) -> sqlite3.Connection:
         """This thread's reading connection; it cannot write."""

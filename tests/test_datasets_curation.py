@@ -1,6 +1,8 @@
 """What people do to a dataset together: filters, bulk changes, facts made one or two, conflicts, undo and history."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from studio.datasets import Datasets, EditConflict, Example, Filter, MadeExample, text_index
 from studio.errors import DatasetError
 from studio.i18n import sentences
-from studio.store import open_store
+from studio.store import MIGRATIONS, open_store
 
 
 @pytest.fixture
@@ -292,3 +294,20 @@ def test_every_edit_that_can_be_undone_can_be_told_in_the_history() -> None:
     keys = sentences("en")
     undone = {key.replace(".undone_", ".done_") for key in keys if key.startswith("dataset.undone_")}
     assert undone <= keys.keys()
+
+
+def test_texts_of_an_older_database_are_found_by_one_two_and_three_characters(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "studio.db")) as old:
+        old.executescript(MIGRATIONS[0])
+        old.execute("INSERT INTO dataset (name, created_at) VALUES ('a', '2026-01-01')")
+        old.execute("INSERT INTO fact (dataset_id) VALUES (1)")
+        texts = "'seed', 'short', 'accepted', '監督は？', '庵野', '2026-01-01', '2026-01-01', '監督は?', '庵野'"
+        columns = "dataset_id, fact_id, kind, answer_style, status, question, answer, created_at, updated_at"
+        old.execute(f"INSERT INTO example ({columns}, folded_question, folded_answer) VALUES (1, 1, {texts})")
+        old.execute("PRAGMA user_version = 1")
+        old.commit()
+    with closing(open_store(tmp_path / "studio.db")) as store:
+        datasets = Datasets(store)
+        assert [datasets.count("a", Filter(search=text)) for text in ("野", "監督", "監督は", "督庵")] == [1, 1, 1, 0]
+        datasets.edit_example("a", 1, answer="樋口")
+        assert [datasets.count("a", Filter(search=text)) for text in ("庵野", "樋口")] == [0, 1]
