@@ -14,8 +14,13 @@ from studio.pages.shell import Shell
 # After a format: the data in a zip, with the card that a dataset hub shows.
 CARD = "+card"
 CARD_FORMAT = "parquet"
-# The export lands in a button that is not shown; pressing it is the browser's download.
-DOWNLOAD_JS = "() => setTimeout(() => document.querySelector('#export-download a, #export-download')?.click(), 250)"
+# The export lands in a button that is not shown; its file is fetched here, whether the page has drawn it yet or not.
+DOWNLOAD_JS = """(file) => {
+  const link = document.createElement('a');
+  link.href = file.url;
+  link.download = file.orig_name ?? '';
+  link.click();
+}"""
 
 
 def build_export(studio: Studio, shell: Shell, search: gr.Textbox, asked: gr.State) -> None:
@@ -44,4 +49,4 @@ def build_export(studio: Studio, shell: Shell, search: gr.Textbox, asked: gr.Sta
         return gr.DownloadButton(value=str(path))
 
     exported = button.click(on_export, [shell.dataset, format, search, asked], download, **PRIVATE)
-    exported.success(None, js=DOWNLOAD_JS, **PRIVATE)
+    exported.success(None, download, None, js=DOWNLOAD_JS, **PRIVATE)
