@@ -168,7 +168,9 @@ def by_endpoint(work: Work, job: FactJob | SeedJob, ledger: Ledger, connection: 
             _receive(work, job, ledger, answer)
     except BudgetSpent as spent_all:
         work.pausing.set()
-        work.change(reason=Reason.of(spent_all))
+        # What was under way then has been paid for as well by now.
+        spent = named.cost(ledger.prompt_tokens, ledger.completion_tokens)
+        work.change(reason=Reason.of(BudgetSpent(spent_all.key, **{**spent_all.values, "spent": f"{spent:.2f}"})))
     finally:
         _count_money(work, ledger)
         endpoint.close()
