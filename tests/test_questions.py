@@ -149,6 +149,10 @@ def test_proposals_follow_the_facts_and_leave_confirmed_ones_alone(sets: Questio
     assert sets.propose_again("アニメ", "報告書") == 1
     first, *_, last = sets.questions("アニメ", "報告書")
     assert (first.kind, first.fact_id, last.kind) == ("trained", added.fact_id, "out_of_domain")
+    sets.confirm("アニメ", first.id, author="花")
     sets.datasets.delete_examples("アニメ", [added.id])
-    assert sets.questions("アニメ", "報告書")[0].fact_id is None
+    lost = sets.questions("アニメ", "報告書")[0]
+    assert (lost.fact_id, lost.confirmed_by, sets.sets("アニメ")[0].confirmed) == (None, None, 1)
+    assert sets.propose_again("アニメ", "報告書") == 1
+    assert sets.questions("アニメ", "報告書")[0].kind == "heldout_fact"
     assert (sets.delete("アニメ", "報告書"), sets.sets("アニメ")) == (6, [])

@@ -27,6 +27,9 @@ from training.contract import Frozen
 KINDS: tuple[QuestionKind, ...] = ("trained", "heldout_phrasing", "reverse", "heldout_fact", "out_of_domain")
 # These ask for a fact of the dataset; the others for something that it does not hold.
 OF_FACTS: frozenset[QuestionKind] = frozenset(("trained", "heldout_phrasing", "reverse"))
+# Its fact was deleted or went into another: whatever a person said of it has to be said again.
+LOST = "fact_id IS NULL AND kind IN ('trained', 'heldout_phrasing', 'reverse')"
+OPEN = f"confirmed_by IS NULL OR ({LOST})"
 LARGEST_PAGE = 100
 LONGEST_NAME = 60
 
@@ -82,7 +85,7 @@ class QuestionSets:
         """The sets of a dataset, in the order of their import."""
         db = self.store.read()
         rows = db.execute(
-            "SELECT question_set, kind, count(*), count(confirmed_by) FROM question WHERE dataset_id = ?"
+            f"SELECT question_set, kind, count(*), total(NOT ({OPEN})) FROM question WHERE dataset_id = ?"
             " GROUP BY question_set, kind ORDER BY min(id)",
             (self.datasets.require(name),),
         )
@@ -90,7 +93,7 @@ class QuestionSets:
         confirmed: dict[str, int] = defaultdict(int)
         for question_set, kind, number, looked_at in rows:
             kinds[question_set][kind] = number
-            confirmed[question_set] += looked_at
+            confirmed[question_set] += int(looked_at)
         return [
             QuestionSet(name=found, questions=sum(by.values()), confirmed=confirmed[found], by_kind=by)
             for found, by in kinds.items()
@@ -128,7 +131,7 @@ class QuestionSets:
         """At most 100 questions; `only="open"` leaves out what is confirmed."""
         db, dataset_id = self.store.read(), self.datasets.require(name)
         size = max(1, min(size, LARGEST_PAGE))
-        condition = "dataset_id = ? AND question_set = ?" + (" AND confirmed_by IS NULL" if only else "")
+        condition = "dataset_id = ? AND question_set = ?" + (f" AND ({OPEN})" if only else "")
         values = (dataset_id, _storable(question_set))
         total: int = db.execute(f"SELECT count(*) FROM question WHERE {condition}", values).fetchone()[0]
         pages = max(1, -(-total // size))
@@ -192,7 +195,7 @@ class QuestionSets:
         with self.store.write() as db:
             return db.execute(
                 "UPDATE question SET confirmed_by = ? WHERE dataset_id = ? AND question_set = ?"
-                " AND confirmed_by IS NULL",
+                f" AND confirmed_by IS NULL AND NOT ({LOST})",
                 (author.strip(), self.datasets.require(name), _storable(question_set)),
             ).rowcount
 
@@ -208,7 +211,8 @@ class QuestionSets:
                     changed.append((*_columns(link), question.id))
         with self.store.write() as db:
             db.executemany(
-                "UPDATE question SET fact_id = ?, kind = ?, reason = ? WHERE id = ? AND confirmed_by IS NULL", changed
+                f"UPDATE question SET fact_id = ?, kind = ?, reason = ?, confirmed_by = NULL WHERE id = ? AND ({OPEN})",
+                changed,
             )
         return len(changed)
 
@@ -256,6 +260,8 @@ def _question(row: Sequence[str | int | None]) -> Question:
     said = json.loads(str(reason)) if reason else {"code": "", "text": ""}
     fields = ("id", "question_set", "question", "reference", "fact_id", "kind")
     values: dict[str, object] = dict(zip(fields, before, strict=True))
+    if values["fact_id"] is None and values["kind"] in OF_FACTS:
+        confirmed_by = None
     return Question.model_validate(
         values | {"reason": said["code"], "reason_text": said["text"], "confirmed_by": confirmed_by}
     )

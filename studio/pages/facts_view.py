@@ -152,7 +152,7 @@ def _sheet(sheet: FactSheet, known: KnownAnswer | None, locale: str) -> str:
 def _chips(sheet: FactSheet, known: KnownAnswer | None, locale: str) -> str:
     chips = ""
     if sheet.confirmed_by is not None:
-        chips += words(text("facts_page.confirmed_by", locale, person=sheet.confirmed_by or "–"), "oboe-chip")
+        chips += words(text("facts_page.confirmed_by", locale, person=sheet.confirmed_by).strip(), "oboe-chip")
     if known is not None:
         said = text("facts_page.known" if known.known else "facts_page.unknown", locale)
         chips += element("span", words(said), "oboe-chip base", title=known.answer)

@@ -137,9 +137,8 @@ def _decision(question: Question, locale: str) -> str:
         words(text("questions_page.fact", locale))
         + f'<input name="fact" inputmode="numeric" autocomplete="off" size="6" value="{number}">',
     )
-    if question.confirmed_by is None:
-        act, name = "confirm", text("questions_page.agree", locale)
-    else:
-        act, name = "reopen", text("questions_page.reopen", locale, person=question.confirmed_by or "–")
+    act, person = ("confirm", "") if question.confirmed_by is None else ("reopen", question.confirmed_by)
+    name = text("questions_page.agree" if act == "confirm" else "questions_page.reopen", locale)
     button = element("button", words(name), "oboe-button", type="button", data_act=act)
-    return element("span", box + button, "oboe-decision")
+    by = words(text("questions_page.confirmed_by", locale, person=person), "oboe-reason") if person else ""
+    return element("span", box + button + by, "oboe-decision")
