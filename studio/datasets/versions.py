@@ -23,7 +23,6 @@ from studio.datasets.images import (
     image_of,
     keep_images,
 )
-from studio.datasets.search import LARGEST_PAGE
 from studio.datasets.splits import SplitCounts, Splits, frozen, split_counts_of, splits_of
 from studio.datasets.text import excerpt, is_storable
 from studio.errors import DatasetError, UnknownDataset
@@ -31,6 +30,7 @@ from studio.store import Store
 from training.contract import Frozen, RunConfig, TrainingExample, now
 
 LONGEST_NAME = 60
+PAGE_SIZE = 50
 # Characters of a version's hash that a run's configuration carries.
 SHORT_HASH = 12
 # The dataset as it is, where a comparison asks for a version.
@@ -93,15 +93,17 @@ class Versions:
     def compare(
         self, name: str, older: str, newer: str = NOW, *, kind: ChangeKind | None = None, number: int = 1
     ) -> Comparison:
-        """What `newer` holds otherwise than `older`, facts first; NOW stands for the dataset as it is."""
+        """What `newer` holds otherwise than `older`, 50 a page, facts first; NOW stands for the dataset as it is."""
         with _snapshot(self.store.read()) as db:
             dataset_id = _dataset(db, name)
             sides = [None if side == NOW else _find(db, dataset_id, side).id for side in (older, newer)]
             changed = changed_between(db, dataset_id, *sides)
-            wanted = [change for change in changed if kind in (None, change.kind)]
-            pages = max(1, -(-len(wanted) // LARGEST_PAGE))
+            # A fact that came or went did so with its seed, which says more.
+            told = (change for change in changed if change.entity == "example" or change.kind == "changed")
+            wanted = [change for change in told if kind in (None, change.kind)]
+            pages = max(1, -(-len(wanted) // PAGE_SIZE))
             number = max(1, min(number, pages))
-            shown = wanted[(number - 1) * LARGEST_PAGE : number * LARGEST_PAGE]
+            shown = wanted[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
             differences = [Difference(kind=change.kind, **_images(db, change)._asdict()) for change in shown]
         return Comparison(
             counts=_counted(changed), differences=differences, total=len(wanted), number=number, pages=pages

@@ -9,12 +9,14 @@ from studio.house import Studio
 from studio.pages.augment_panel import build_augment_panel
 from studio.pages.checks_panel import build_checks_panel
 from studio.pages.dataset_list import build_dataset_list
+from studio.pages.documents_panel import build_documents_panel
 from studio.pages.facts_panel import build_facts_panel
 from studio.pages.language import label
 from studio.pages.parts import QUIET
 from studio.pages.questions_panel import build_questions_panel
 from studio.pages.review_panel import build_review_panel
 from studio.pages.shell import Shell
+from studio.pages.versions_panel import build_versions_panel
 
 # In the order of the work; a section's label is dataset_page.tab_<name>.
 SECTIONS: dict[str, Callable[[Studio, Shell], Any]] = {
@@ -23,7 +25,9 @@ SECTIONS: dict[str, Callable[[Studio, Shell], Any]] = {
     "review": build_review_panel,
     "facts": build_facts_panel,
     "checks": build_checks_panel,
+    "versions": build_versions_panel,
     "questions": build_questions_panel,
+    "documents": build_documents_panel,
 }
 
 
