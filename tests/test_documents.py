@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studio.datasets import Datasets
+from studio.datasets.checks import similarity
 from studio.datasets.documents import DocumentFilter, DocumentJob, Documents, Selection, importing
 from studio.datasets.documents.sources import SourceFile
 from studio.errors import DatasetError, UnknownDataset
@@ -342,3 +343,10 @@ def test_a_run_reads_what_was_there_when_it_began(documents: Documents, tmp_path
     first = next(frozen)
     documents.delete_all("a")
     assert len([first, *frozen]) == 4 and titles(documents) == []
+
+
+def test_texts_are_compared_alike_however_many_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [GINTAMA, "", "短い", "荒川弘による漫画。" * 30, GINTAMA * 3]
+    at_once = similarity.signatures_of(texts)
+    monkeypatch.setattr(similarity, "CHUNK_CHARACTERS", 10)
+    assert (similarity.signatures_of(texts) == at_once).all()

@@ -5,7 +5,7 @@ Layout first, then the wiring. An import goes on in the studio whatever the brow
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ TICK_S = 0.5
 PAGE_SIZE = 50
 FILE_TYPES = [".zip", ".gz", ".tgz"]
 WORD_ENDS = re.compile(r"[、,，\n\u3000]+")
+DELETE = "delete"
+Waiting = tuple[Selection, int] | str | None
 # keep or leave_out, and where the words are looked for.
 MODES = [(action, where) for action in ("keep", "leave_out") for where in ("text", "title")]
 EVERYTHING = DocumentFilter()
@@ -59,7 +61,7 @@ class Chooser:
     times: gr.Textbox
     count: gr.Button
     confirm: gr.HTML
-    waiting: gr.State  # the Selection and its number, or None for deleting all
+    waiting: gr.State  # what waits for a yes: a Selection with its number, or DELETE
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,22 @@ class List:
     """The articles, and the chosen one beside them."""
 
     search: gr.Textbox
-    near: gr.Button
-    undo: gr.Button
-    delete: gr.Button
     table: gr.HTML
     article: gr.HTML
     seen: gr.State
+
+
+@dataclass(frozen=True)
+class Section:
+    """The whole section, for handlers that change what was clicked for."""
+
+    importer: Importer
+    job: gr.HTML
+    timer: gr.Timer
+    counts: gr.HTML
+    tools: gr.Column
+    chooser: Chooser
+    listed: List
 
 
 def build_documents_panel(studio: Studio, shell: Shell) -> None:
@@ -83,14 +95,15 @@ def build_documents_panel(studio: Studio, shell: Shell) -> None:
     with gr.Column(visible=False, elem_id="documents-tools") as tools:
         chooser = _build_chooser()
         listed = _build_list()
-    timer = gr.Timer(TICK_S, active=False)
-    handlers = _Documents(studio, shell, importer)
-    shown = [counts, tools, importer.panel, listed.table, listed.article, listed.seen, job, timer]
+    section = Section(importer, job, gr.Timer(TICK_S, active=False), counts, tools, chooser, listed)
+    handlers = _Documents(studio, shell, section)
+    shown = [counts, tools, importer.panel, listed.table, listed.article, listed.seen, job, section.timer]
     shell.changed.change(handlers.on_show, [shell.dataset, listed.seen], shown, **QUIET)
-    shell.dataset.input(lambda: (Seen(), ""), None, [listed.seen, listed.search], **QUIET)
-    _wire_jobs(handlers, shell, importer, (job, timer), listed)
-    _wire_chooser(handlers, shell, chooser, listed)
-    _wire_list(handlers, shell, listed)
+    cleared = [listed.seen, listed.search, chooser.confirm, chooser.waiting]
+    shell.dataset.input(lambda: (Seen(), "", "", None), None, cleared, **QUIET)
+    _wire_jobs(handlers, shell, section)
+    _wire_chooser(handlers, shell, chooser)
+    _wire_list(handlers, shell, section)
 
 
 def _build_importer() -> Importer:
@@ -133,68 +146,63 @@ def _build_chooser() -> Chooser:
 
 
 def _build_list() -> List:
-    with gr.Row(elem_classes="oboe-toolbar"):
-        search = gr.Textbox(
-            placeholder=label("documents_page.search"), show_label=False, container=False, elem_id="documents-search"
-        )
-        near = gr.Button(label("documents_page.near"), size="sm", elem_id="documents-near")
-        undo = gr.Button(label("dataset_page.undo"), size="sm", elem_id="documents-undo")
-        delete = gr.Button(label("documents_page.delete_all"), size="sm", variant="stop", elem_id="documents-delete")
     with gr.Row(elem_classes="oboe-columns"):
         with gr.Column(scale=5, min_width=320):
+            search = gr.Textbox(
+                placeholder=label("documents_page.search"),
+                show_label=False,
+                container=False,
+                elem_id="documents-search",
+            )
             table = drawn("documents", js=view.ACTIONS_JS)
         with gr.Column(scale=6, min_width=320, elem_classes="oboe-side"):
             article = drawn("document", js=view.ACTIONS_JS, classes="oboe-stack")
-    return List(search, near, undo, delete, table, article, gr.State(Seen()))
+    return List(search, table, article, gr.State(Seen()))
 
 
-def _wire_jobs(
-    handlers: "_Documents", shell: Shell, importer: Importer, shown: tuple[gr.HTML, gr.Timer], listed: List
-) -> None:
-    job, timer = shown
+def _wire_jobs(handlers: "_Documents", shell: Shell, section: Section) -> None:
+    importer, shown = section.importer, [section.job, section.timer]
     importer.start.click(
         handlers.on_import,
         {importer.file, importer.folder, importer.name, shell.dataset, shell.person},
         [*shown, importer.panel, importer.file, importer.folder, importer.name, shell.dataset, shell.changed],
         **PRIVATE,
     )
-    listed.near.click(handlers.on_near, shell.dataset, [*shown], **PRIVATE)
-    timer.tick(handlers.on_tick, shell.dataset, [*shown, shell.changed], **QUIET)
-    job.click(handlers.on_job, [shell.dataset, shell.person], [*shown, listed.article, shell.changed], **QUIET)
+    section.timer.tick(handlers.on_tick, shell.dataset, [*shown, shell.changed], **QUIET)
+    clicked = [*shown, section.listed.article, shell.changed]
+    section.job.click(handlers.on_job, [shell.dataset, shell.person], clicked, **QUIET)
 
 
-def _wire_chooser(handlers: "_Documents", shell: Shell, chooser: Chooser, listed: List) -> None:
+def _wire_chooser(handlers: "_Documents", shell: Shell, chooser: Chooser) -> None:
     typed = [shell.dataset, chooser.words, chooser.mode, chooser.times]
     asked = [chooser.confirm, chooser.waiting]
     gr.on([chooser.count.click, chooser.words.submit], handlers.on_count, typed, asked, **PRIVATE)
-    listed.delete.click(handlers.on_delete, shell.dataset, asked, **PRIVATE)
     chooser.confirm.click(
         handlers.on_confirm, [shell.dataset, chooser.waiting, shell.person], [*asked, shell.changed], **PRIVATE
     )
-    shell.dataset.input(lambda: ("", None), None, asked, **QUIET)
 
 
-def _wire_list(handlers: "_Documents", shell: Shell, listed: List) -> None:
-    view_of_list = [listed.table, listed.seen]
+def _wire_list(handlers: "_Documents", shell: Shell, section: Section) -> None:
+    listed, chooser = section.listed, section.chooser
     listed.search.change(
         handlers.on_search,
         [shell.dataset, listed.search, listed.seen],
-        view_of_list,
+        [listed.table, listed.seen],
         trigger_mode="always_last",
         **QUIET,
     )
-    listed.table.click(handlers.on_table, [shell.dataset, listed.seen], [*view_of_list, listed.article], **QUIET)
+    parts = [listed.table, listed.seen, listed.article, chooser.confirm, chooser.waiting, section.job, section.timer]
+    listed.table.click(handlers.on_table, [shell.dataset, listed.seen, shell.person], [*parts, shell.changed], **QUIET)
     listed.article.click(handlers.on_article, [shell.dataset, shell.person], shell.changed, **QUIET)
-    listed.undo.click(handlers.on_undo, [shell.dataset, shell.person], shell.changed, **PRIVATE)
 
 
 class _Documents:
     """The handlers: read what was typed or clicked, ask the documents once, say what is there."""
 
-    def __init__(self, studio: Studio, shell: Shell, importer: Importer) -> None:
+    def __init__(self, studio: Studio, shell: Shell, section: Section) -> None:
         self.studio = studio
         self.shell = shell
-        self.importer = importer
+        self.section = section
         self.documents = studio.documents
 
     @shows_errors
@@ -212,8 +220,9 @@ class _Documents:
 
     @shows_errors
     def on_import(self, form: dict[Any, Any], request: gr.Request) -> tuple[Any, ...]:
-        source = form[self.importer.file] or os.path.expanduser(form[self.importer.folder].strip())
-        name, person = form[self.importer.name].strip() or form[self.shell.dataset], form[self.shell.person]
+        importer = self.section.importer
+        source = form[importer.file] or os.path.expanduser(form[importer.folder].strip())
+        name, person = form[importer.name].strip() or form[self.shell.dataset], form[self.shell.person]
         if not source:
             raise DatasetError("documents_page.choose_a_source")
         self.documents.start_import(_named(name), Path(source), person or "")
@@ -221,12 +230,6 @@ class _Documents:
         job, _ = self._job(name, request)
         folded = gr.Accordion(open=False)
         return job, gr.Timer(active=True), folded, None, "", "", chosen(self.studio, name), moment()
-
-    @shows_errors
-    def on_near(self, dataset: str | None, request: gr.Request) -> tuple[Any, ...]:
-        self.documents.start_near(_named(dataset))
-        job, _ = self._job(_named(dataset), request)
-        return job, gr.Timer(active=True)
 
     def on_tick(self, dataset: str | None, request: gr.Request) -> tuple[Any, ...]:
         if dataset is None:
@@ -258,23 +261,18 @@ class _Documents:
         return view.confirmation(selection, selected, locale(request)), (selection, selected.number)
 
     @shows_errors
-    def on_delete(self, dataset: str | None, request: gr.Request) -> tuple[Any, ...]:
-        counts = self.documents.counts(_named(dataset))
-        if not counts.documents:
-            return "", None
-        return view.deletion(counts, locale(request)), None
-
-    @shows_errors
     def on_confirm(
-        self, dataset: str, waiting: tuple[Selection, int] | None, person: str, event: gr.EventData, request: gr.Request
+        self, dataset: str, waiting: Waiting, person: str, event: gr.EventData, request: gr.Request
     ) -> tuple[Any, ...]:
-        if event.act == "yes" and waiting:
-            number = self.documents.select(dataset, waiting[0], expected=waiting[1], author=person or "")
-            tell("documents_page.left_out", request, number=f"{number:,}")
-        elif event.act == "yes":
+        if event.act != "yes" or waiting is None:
+            return "", None, gr.skip()
+        if isinstance(waiting, str):
             number = self.documents.delete_all(dataset)
             tell("documents_page.deleted", request, number=f"{number:,}")
-        return "", None, moment() if event.act == "yes" else gr.skip()
+        else:
+            number = self.documents.select(dataset, waiting[0], expected=waiting[1], author=person or "")
+            tell("documents_page.left_out", request, number=f"{number:,}")
+        return "", None, moment()
 
     def on_search(self, dataset: str | None, search: str, seen: Seen, request: gr.Request) -> tuple[Any, ...]:
         if dataset is None:
@@ -282,27 +280,31 @@ class _Documents:
         return self._table(dataset, Seen(seen.filter.model_copy(update={"search": search})), request)
 
     @shows_errors
-    def on_table(self, dataset: str, seen: Seen, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
-        act, value = str(event.act), str(event.value)
+    def on_table(
+        self, dataset: str, seen: Seen, person: str, event: gr.EventData, request: gr.Request
+    ) -> dict[Any, Any]:
+        """Everything that a button or a row of the list does; what it changes is all that is sent back."""
+        act, value, section = str(event.act), str(event.value), self.section
+        if act == "near":
+            self.documents.start_near(dataset)
+            return {section.job: self._job(dataset, request)[0], section.timer: gr.Timer(active=True)}
+        if act == "undo":
+            show(self.studio.datasets.undo(dataset, person or "").text(locale(request)), request)
+            return {self.shell.changed: moment()}
+        if act == DELETE:
+            asked = view.deletion(self.documents.counts(dataset), locale(request))
+            return {section.chooser.confirm: asked, section.chooser.waiting: DELETE}
+        table, seen = self._table(dataset, _turned(seen, act, value), request)
+        shown = {section.listed.table: table, section.listed.seen: seen}
         if act == "open":
-            seen = Seen(seen.filter, seen.number, int(value))
-            return *self._table(dataset, seen, request), self._article(dataset, int(value), request)
-        if act == "page":
-            seen = Seen(seen.filter, int(value), seen.selected)
-        else:
-            seen = Seen(DocumentFilter.model_validate(seen.filter.model_dump() | {act: value}), 1, seen.selected)
-        return *self._table(dataset, seen, request), gr.skip()
+            shown[section.listed.article] = self._article(dataset, seen.selected, request)
+        return shown
 
     @shows_errors
     def on_article(self, dataset: str, person: str, event: gr.EventData, request: gr.Request) -> int:
         included = event.act == "include"
         self.documents.set_included(dataset, int(event.value), included, person or "")
         tell("documents_page.put_back" if included else "documents_page.left_one_out", request)
-        return moment()
-
-    @shows_errors
-    def on_undo(self, dataset: str | None, person: str, request: gr.Request) -> int:
-        show(self.studio.datasets.undo(_named(dataset), person or "").text(locale(request)), request)
         return moment()
 
     def _nothing(self, job: str, timer: gr.Timer, request: gr.Request) -> tuple[Any, ...]:
@@ -327,6 +329,15 @@ class _Documents:
         titles = {document.id: document.title for document in self.documents.documents(dataset, ids)} if ids else {}
         running = job is not None and job.state == "running"
         return view.job_line(job, titles, locale(request)), gr.Timer(active=running)
+
+
+def _turned(seen: Seen, act: str, value: str) -> Seen:
+    """What a browser looks at after a click in the list."""
+    if act == "open":
+        return replace(seen, selected=int(value))
+    if act == "page":
+        return replace(seen, number=int(value))
+    return replace(seen, filter=DocumentFilter.model_validate(seen.filter.model_dump() | {act: value}), number=1)
 
 
 def _selection(words: str, mode: str, times: str) -> Selection:

@@ -62,6 +62,8 @@ def documents_table(page: DocumentPage, filter: DocumentFilter, selected: int | 
     """One page of articles, with what is shown and in which order above it."""
     choices = _choices("state", get_args(DocumentState), filter.state, locale)
     choices += _choices("order", get_args(DocumentOrder), filter.order, locale)
+    actions = (("near", "documents_page.near"), ("undo", "dataset_page.undo"), ("delete", "documents_page.delete_all"))
+    choices += element("span", "".join(_button(text(key, locale), act) for act, key in actions), "oboe-choice actions")
     head = element("div", choices, "oboe-choices")
     if not page.documents:
         return head + empty(text("documents_page.nothing_found", locale))

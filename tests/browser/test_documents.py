@@ -69,7 +69,7 @@ def test_a_selection_is_counted_confirmed_and_taken_back(page: Page) -> None:
     )
     page.locator("#documents-confirm [data-act=yes]").click()
     expect(page.locator("#documents-counts")).to_contain_text(f"学習に使う文書 {GINTAMA} 件")
-    page.locator("#documents-undo").click()
+    page.locator("#documents [data-act=undo]").click()
     expect(page.locator("#documents-counts")).to_contain_text(f"学習に使う文書 {ARTICLES} 件")
 
 
@@ -88,7 +88,7 @@ def test_archives_that_escape_or_explode_are_refused_with_a_sentence(page: Page,
 
 
 def test_all_articles_are_deleted_after_a_question(page: Page) -> None:
-    page.locator("#documents-delete").click()
+    page.locator("#documents [data-act=delete]").click()
     expect(page.locator("#documents-confirm")).to_contain_text("元に戻せません")
     page.locator("#documents-confirm [data-act=yes]").click()
     expect(page.locator("#documents-counts")).to_contain_text("文書がまだありません")

@@ -4,6 +4,7 @@ Tools that split on spaces see a Japanese sentence as one word, so similarity go
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,8 @@ GRAM = 3
 HASHES = 60
 # 30 bands of 2: of two texts with a Jaccard similarity of 0.45 hardly a pair is missed, of 0.3 one in twenty.
 BAND = 2
-# So many texts at a time, for the grams of a million texts would fill the memory.
-CHUNK = 100_000
+# So many characters at a time, for the grams of a million questions or of 18,000 articles would fill the memory.
+CHUNK_CHARACTERS = 3_000_000
 # In a bucket so many neighbours are looked at, so that ten thousand alike cost no hundred million comparisons.
 NEIGHBOURS = 12
 # How far an estimate from 60 hashes may lie below the similarity that is computed after it.
@@ -49,17 +50,18 @@ def near_pairs(texts: Sequence[str], *compared: Compared) -> dict[tuple[int, int
     return found
 
 
-def _candidates(signatures: Hashes, wanted: Compared) -> set[tuple[int, int]]:
+def _candidates(signatures: Hashes, wanted: Compared) -> Iterator[tuple[int, int]]:
     """Pairs that share a band of hashes, and whose signatures promise the similarity."""
     numbers, keys = np.asarray(wanted.places, dtype=np.int64).T
-    pairs: set[tuple[int, int]] = set()
+    # Both numbers in one: the same pair meets in many bands.
+    pairs = np.empty(0, dtype=np.int64)
     for band in range(0, HASHES, BAND):
         bucket = _mixed(signatures[numbers, band : band + BAND], keys.astype(np.uint64))
         for here, there in _alike(bucket):
             first, second = np.minimum(numbers[here], numbers[there]), np.maximum(numbers[here], numbers[there])
             likely = (signatures[first] == signatures[second]).mean(axis=1) >= wanted.least - LEEWAY
-            pairs.update(zip(first[likely].tolist(), second[likely].tolist(), strict=True))
-    return pairs
+            pairs = np.union1d(pairs, (first[likely] << 32) | second[likely])
+    yield from zip((pairs >> 32).tolist(), (pairs & 0xFFFFFFFF).tolist(), strict=True)
 
 
 def jaccard(first: str, second: str) -> float:
@@ -79,14 +81,25 @@ def signatures_of(texts: Sequence[str]) -> Hashes:
     factors = random.integers(1, 2**32, HASHES, dtype=np.uint32) | np.uint32(1)
     offsets = random.integers(0, 2**32, HASHES, dtype=np.uint32)
     rows = np.empty((len(texts), HASHES), dtype=np.uint32)
-    for start in range(0, len(texts), CHUNK):
-        hashed, starts = _hashed_grams(texts[start : start + CHUNK])
+    for start, end in pairwise(_chunks(texts)):
+        hashed, starts = _hashed_grams(texts[start:end])
         for column in range(HASHES):
             # Multiplication modulo 2**32 keeps its entropy in the high bits; the shift brings it down.
             mixed = hashed * factors[column] + offsets[column]
             mixed ^= mixed >> np.uint32(15)
-            rows[start : start + CHUNK, column] = np.minimum.reduceat(mixed, starts)
+            rows[start:end, column] = np.minimum.reduceat(mixed, starts)
     return rows
+
+
+def _chunks(texts: Sequence[str]) -> list[int]:
+    """Where the chunks begin, and where the last one ends."""
+    bounds, characters = [0], 0
+    for number, text in enumerate(texts):
+        characters += len(text)
+        if characters > CHUNK_CHARACTERS and number > bounds[-1]:
+            bounds.append(number)
+            characters = len(text)
+    return [*bounds, len(texts)]
 
 
 def _hashed_grams(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
