@@ -89,8 +89,9 @@ def _small_terms(filter: Filter) -> list[Condition]:
 def _checked(dataset_id: int, code: str) -> Condition:
     """A finding is of one example, or of a whole fact; a flag stands at the example itself."""
     found = "SELECT {} FROM finding WHERE dataset_id = ? AND code = ?"
+    flagged = "SELECT id FROM example WHERE dataset_id = ? AND flags != '[]' AND instr(flags, ?)"
     return (
         f"id IN ({found.format('example_id')}) OR fact_id IN ({found.format('fact_id')} AND example_id IS NULL)"
-        " OR instr(flags, ?)",
-        [dataset_id, code, dataset_id, code, json.dumps(code)],
+        f" OR id IN ({flagged})",
+        [dataset_id, code, dataset_id, code, dataset_id, json.dumps(code)],
     )
