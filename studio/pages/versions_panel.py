@@ -75,7 +75,8 @@ def build_versions_panel(studio: Studio, shell: Shell) -> None:
     shown = [panel.splits, *panel.fields.values(), panel.versions, panel.seen, *panel.compared()]
     shell.changed.change(None, shell.dataset, stale, js=MARK_STALE_JS)
     stale.expand(handlers.on_show, everything, shown, **QUIET)
-    typed = [field.input for field in panel.fields.values()]
+    # Pasted text and an input method's fire `change` only.
+    typed = [field.change for field in panel.fields.values()]
     gr.on(typed, handlers.on_typed, everything, panel.splits, trigger_mode="always_last", **QUIET)
     panel.keep.click(handlers.on_keep, everything, shell.changed, **PRIVATE)
     panel.splits.select(handlers.on_split, None, shell.filter, **QUIET)
