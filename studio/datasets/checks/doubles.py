@@ -48,17 +48,19 @@ class _Doubles:
         self.near = self._near()
 
     def _near(self) -> dict[tuple[int, int], float]:
-        """Pairs of questions that may be near: on one topic, or with one answer."""
-        topics: dict[str, int] = {}
-        by_topic = [
-            (number, topics.setdefault(topic(question), len(topics))) for number, question in enumerate(self.questions)
-        ]
-        told: dict[str, int] = {}
-        by_answer = [
-            (number, told.setdefault(answer, len(told)))
-            for number, answers in enumerate(self.answers)
-            for answer in answers
-        ]
+        """Pairs of questions that may be near: of several facts on one topic or with one answer, or of one core."""
+        topics = [topic(question) for question in self.questions]
+        shared = _of_several_facts(zip(topics, self.answers, strict=True))
+        by_topic = _numbered(
+            (number, about if about in shared else core(question))
+            for number, (about, question) in enumerate(zip(topics, self.questions, strict=True))
+        )
+        told = _of_several_facts(
+            (answer, {answer: examples}) for answers in self.answers for answer, examples in answers.items()
+        )
+        by_answer = _numbered(
+            (number, answer) for number, answers in enumerate(self.answers) for answer in answers if answer in told
+        )
         asked = [plain(question) for question in self.questions]
         return near_pairs(asked, Compared(by_topic, ALIKE), Compared(by_answer, ALIKE_BY_WORDS))
 
@@ -136,6 +138,23 @@ class _Doubles:
     def _share(self, one: Example, two: Example) -> float:
         asked = self.bare[one.question] + self.bare[two.question]
         return agreement(self.bare[one.answer], self.bare[two.answer], asked)
+
+
+def _of_several_facts(told: Iterable[tuple[str, dict[str, list[Example]]]]) -> set[str]:
+    """The texts that stand in more than one fact. Most stand in one, and need not be compared."""
+    facts: dict[str, int] = {}
+    several = set()
+    for text, answers in told:
+        for examples in answers.values():
+            if any(facts.setdefault(text, example.fact_id) != example.fact_id for example in examples):
+                several.add(text)
+    return several
+
+
+def _numbered(places: Iterable[tuple[int, str]]) -> list[tuple[int, int]]:
+    """Places with a number for each key."""
+    keys: dict[str, int] = {}
+    return [(number, keys.setdefault(key, len(keys))) for number, key in places]
 
 
 def _found(code: Code, examples: Iterable[Example]) -> Found:

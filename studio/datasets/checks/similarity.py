@@ -53,14 +53,17 @@ def near_pairs(texts: Sequence[str], *compared: Compared) -> dict[tuple[int, int
 def _candidates(signatures: Hashes, wanted: Compared) -> Iterator[tuple[int, int]]:
     """Pairs that share a band of hashes, and whose signatures promise the similarity."""
     numbers, keys = np.asarray(wanted.places, dtype=np.int64).T
-    # Both numbers in one: the same pair meets in many bands.
+    # Both numbers in one, sorted: the same pair meets in many bands.
     pairs = np.empty(0, dtype=np.int64)
     for band in range(0, HASHES, BAND):
         bucket = _mixed(signatures[numbers, band : band + BAND], keys.astype(np.uint64))
+        met = [pairs]
         for here, there in _alike(bucket):
             first, second = np.minimum(numbers[here], numbers[there]), np.maximum(numbers[here], numbers[there])
             likely = (signatures[first] == signatures[second]).mean(axis=1) >= wanted.least - LEEWAY
-            pairs = np.union1d(pairs, (first[likely] << 32) | second[likely])
+            met.append((first[likely] << 32) | second[likely])
+        pairs = np.sort(np.concatenate(met))
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]
     yield from zip((pairs >> 32).tolist(), (pairs & 0xFFFFFFFF).tolist(), strict=True)
 
 
