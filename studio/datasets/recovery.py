@@ -10,10 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 from itertools import combinations
 from typing import Literal, Protocol
 
-from studio.augmentation.reading import folded, read_question
+from studio.augmentation.reading import Question, folded, read_question
 from studio.datasets.crossing import Piece, crossings, piece_of
 from studio.datasets.likeness import Units, Weights, name_others, units
 
@@ -96,14 +97,15 @@ class _Texts:
     """The different texts of a column: which one each pair holds, and its units."""
 
     def __init__(self, column: Iterable[str]) -> None:
-        known: dict[str, int] = {}
         self.texts: list[str] = []
         self.of: list[int] = []
+        alike: dict[str, int] = {}
+        seen: dict[str, int] = {}
         for text in column:
-            place = known.setdefault(folded(text), len(known))
-            if place == len(self.texts):
-                self.texts.append(text)
-            self.of.append(place)
+            if text not in seen:
+                seen[text] = alike.setdefault(folded(text), len(alike))
+                self.texts += [text] if seen[text] == len(self.texts) else []
+            self.of.append(seen[text])
         self.units = [units(text) for text in self.texts]
 
 
@@ -225,9 +227,14 @@ def _compared(texts: Sequence[Units], weights: Weights) -> Iterable[tuple[int, i
     return dict.fromkeys(pair for holders in few for pair in combinations(holders, 2))
 
 
+@lru_cache(maxsize=1 << 16)
+def _read(question: str) -> Question | None:
+    return read_question(question)
+
+
 def _likeness(one: str, other: str) -> Literal["same", "other relation", "other subject", "unknown"]:
     """How two usual questions differ; most questions are not usual."""
-    first, second = read_question(one), read_question(other)
+    first, second = _read(one), _read(other)
     if first is None or second is None:
         return "unknown"
     subjects = folded(first.subject), folded(second.subject)
@@ -310,11 +317,11 @@ def _in_order(facts: Iterable[Sequence[int]]) -> bool:
 def _usual(pairs: Sequence[Asked], members: Sequence[int]) -> int:
     """How many of the shortest questions ask what usual questions ask."""
     shortest = sorted({pairs[at].question for at in members}, key=lambda question: (len(question), question))
-    return sum(read_question(question) is not None for question in shortest[:MOST_READ])
+    return sum(_read(question) is not None for question in shortest[:MOST_READ])
 
 
 def _plainest(pairs: Sequence[Asked], members: Sequence[int]) -> int:
     """The pair that reads most like the one from which the others were made."""
     shortest = sorted(members, key=lambda at: len(pairs[at].question) + len(pairs[at].answer))
-    usual = (at for at in shortest[:MOST_READ] if read_question(pairs[at].question) is not None)
+    usual = (at for at in shortest[:MOST_READ] if _read(pairs[at].question) is not None)
     return next(usual, shortest[0])
