@@ -1,6 +1,8 @@
 """Servers as strict as the real ones, a load that adapts, a budget that holds, and jobs that pause and go on."""
 
 import json
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from studio.augmentation.jobs import AugmentJobs
+from studio.augmentation.lock import Lock
 from studio.augmentation.pace import Pace, Stopped
 from studio.augmentation.plan import Plan
 from studio.augmentation.status import Seeds
@@ -16,6 +19,7 @@ from studio.datasets import Datasets
 from studio.errors import AugmentError
 from tests.augment_fixtures import PLAN, ask, ended, fill, new_datasets, wait_until
 from tests.openai_server import Answer, Server, completion, error, openai_server, wordings
+from training.contract import PROJECT_ROOT
 
 
 @pytest.fixture
@@ -187,6 +191,29 @@ def test_retry_after_is_read_as_seconds_or_a_date(datasets, jobs, header):
 
 
 # ---- budget, pause, resume, again ----
+
+
+def test_a_job_is_one_programs_alone_as_long_as_that_lives(tmp_path):
+    held = Lock.take(tmp_path)
+    assert held is not None and Lock.take(tmp_path) is None and Lock.is_held(tmp_path)
+    take = f"Lock.take(Path({str(tmp_path)!r}))"
+    program = f"from pathlib import Path; from studio.augmentation.lock import Lock; print({take})"
+    other = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    )
+    assert other.stdout.strip() == "None"
+    held.release()
+    assert not Lock.is_held(tmp_path)
+
+
+def test_which_facts_share_their_answer_is_told_beforehand(datasets, jobs):
+    for title in ("灯の海", "砂の塔"):
+        datasets.add_fact("anime", f"{title}の放送年は何年ですか？", f"{title}の放送年は2031年です。")
+    job = jobs.plan_job("anime", plan=PLAN)
+    assert [one.other_question for one in jobs.shared(job)] == [
+        "砂の塔の放送年は何年ですか？",
+        "灯の海の放送年は何年ですか？",
+    ]
 
 
 def test_the_budget_is_never_exceeded_and_a_larger_one_goes_on(datasets, jobs):

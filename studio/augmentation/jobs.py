@@ -24,6 +24,7 @@ from studio.augmentation.plan import Plan
 from studio.augmentation.preview import Previewed, by_rules
 from studio.augmentation.preview import by_endpoint as preview_by_endpoint
 from studio.augmentation.prompts import Task
+from studio.augmentation.reversal import SharedAnswer, shared_answers
 from studio.augmentation.running import FactJob, OwnServer, SeedJob, by_endpoint, connect, fact_tasks, without_replaced
 from studio.augmentation.seeds import add_pairs, seed_tasks
 from studio.augmentation.status import (
@@ -179,6 +180,12 @@ class AugmentJobs:
             return by_rules(facts, job.plan)
         with self._preview_ledger() as ledger:
             return preview_by_endpoint(self._tasks(job), facts, job, ledger, self._own_server)
+
+    def shared(self, job: JobPlan) -> list[SharedAnswer]:
+        """The facts whose answer is not theirs alone, so that a reversed question would have several."""
+        if job.source != "facts" or not job.plan.reverse:
+            return []
+        return list(shared_answers(self._datasets.facts(job.dataset)).values())
 
     def _tasks(self, job: JobPlan) -> list[Task]:
         if job.source == "facts":

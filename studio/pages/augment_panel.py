@@ -7,11 +7,12 @@ import gradio as gr
 
 from studio.augmentation.keys import KEYS, bound_keys
 from studio.augmentation.status import RESUMABLE, AugmentStatus, JobPlan
+from studio.datasets.filters import Filter
 from studio.errors import AugmentError, StudioError
 from studio.house import Studio
 from studio.i18n import text
 from studio.pages.augment_form import FormParts, Values, build_form, default_aspects, preset_values
-from studio.pages.augment_view import estimate, plan_sum, preview, progress
+from studio.pages.augment_view import estimate, plan_sum, preview, progress, shared
 from studio.pages.language import label, locale, shows_errors, tell
 from studio.pages.markup import empty, notice
 from studio.pages.parts import PRIVATE, QUIET, drawn
@@ -29,13 +30,14 @@ class JobView:
     pause: gr.Button
     resume: gr.Button
     again: gr.Button
+    held: gr.Button
     cancel: gr.Button
     timer: gr.Timer
     job_id: gr.State
 
     def shown(self) -> list[Any]:
         """What follows a job's status."""
-        return [self.progress, self.pause, self.resume, self.again, self.cancel, self.timer]
+        return [self.progress, self.pause, self.resume, self.again, self.held, self.cancel, self.timer]
 
 
 def build_augment_panel(studio: Studio, shell: Shell) -> None:
@@ -71,9 +73,9 @@ def build_augment_panel(studio: Studio, shell: Shell) -> None:
 def _build_view() -> JobView:
     shown = drawn("augment-progress", classes="oboe-stack")
     with gr.Row(elem_id="augment-actions"):
-        pause, resume, again, cancel = (
+        pause, resume, again, held, cancel = (
             gr.Button(label(f"augment_page.{name}"), visible=False, size="sm", elem_id=f"augment-{name}")
-            for name in ("pause", "resume", "again", "cancel")
+            for name in ("pause", "resume", "again", "held", "cancel")
         )
     return JobView(
         preview=drawn("augment-examples", classes="oboe-stack"),
@@ -81,6 +83,7 @@ def _build_view() -> JobView:
         pause=pause,
         resume=resume,
         again=again,
+        held=held,
         cancel=cancel,
         timer=gr.Timer(TICK_S, active=False),
         job_id=gr.State(""),
@@ -94,6 +97,8 @@ def _wire_job(handlers: "_Augment", shell: Shell, parts: FormParts, view: JobVie
     view.pause.click(handlers.on_pause, view.job_id, shown, **PRIVATE)
     view.resume.click(handlers.on_resume, [view.job_id, parts.form.budget], shown, **PRIVATE)
     view.again.click(handlers.on_again, view.job_id, [view.job_id, *shown], **PRIVATE)
+    # The list opens on what waits for a person.
+    view.held.click(lambda: (Filter(status="pending").model_dump(), moment()), None, shell.filter, **QUIET)
     view.cancel.click(handlers.on_cancel, view.job_id, shown, **PRIVATE)
 
 
@@ -144,7 +149,10 @@ class _Augment:
 
     @shows_errors
     def on_preview(self, values: Values, request: gr.Request) -> str:
-        return preview(self.jobs.preview(self._job(values)), locale(request))
+        job = self._job(values)
+        return shared(self.jobs.shared(job), job.plan, locale(request)) + preview(
+            self.jobs.preview(job), locale(request)
+        )
 
     @shows_errors
     def on_start(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
@@ -208,6 +216,7 @@ class _Augment:
             gr.Button(visible=running),
             gr.Button(visible=status.state in RESUMABLE),
             gr.Button(visible=_can_run_again(status)),
+            gr.Button(visible=not running and bool(status.flagged or (status.added and status.source != "facts"))),
             gr.Button(visible=running),
             gr.Timer(active=running),
         )
@@ -216,7 +225,7 @@ class _Augment:
 def _nothing(sentence: str) -> tuple[Any, ...]:
     return (
         empty(sentence) if sentence else gr.skip(),
-        *(gr.Button(visible=False) for _ in range(4)),
+        *(gr.Button(visible=False) for _ in range(5)),
         gr.Timer(active=False),
     )
 

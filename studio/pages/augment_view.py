@@ -1,10 +1,11 @@
 """Plan, cost, preview and progress of an augmentation as HTML; it must not know how examples are made."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from studio.augmentation.estimate import Estimate
 from studio.augmentation.plan import Plan
 from studio.augmentation.preview import Previewed
+from studio.augmentation.reversal import SharedAnswer
 from studio.augmentation.status import AugmentStatus
 from studio.datasets.model import MadeExample
 from studio.i18n import text
@@ -42,6 +43,11 @@ def estimate(told: Estimate, locale: str) -> str:
     return line + words(text(f"augment_page.{'measured' if told.measured else 'guessed'}", locale), "oboe-muted", "p")
 
 
+def shared(facts: Sequence[SharedAnswer], plan: Plan, locale: str) -> str:
+    """Which facts share their answer, and what becomes of their reversed questions."""
+    return _shared(f"plan_{plan.shared_reverse}", len(facts), facts, locale) if facts else ""
+
+
 def preview(previewed: list[Previewed], locale: str) -> str:
     """Each fact or title with all that would be made of it."""
     heading = words(text("augment_page.preview_of", locale, number=len(previewed)), name="h3")
@@ -53,7 +59,7 @@ def progress(status: AugmentStatus, locale: str) -> str:
     line = facts_line(
         [(text(f"augment_page.figure_{name}", locale), value) for name, value in _figures(status, locale)]
     )
-    lists = _gates(status, locale) + _shared(status, locale) + _failures(status, locale) + _failed(status, locale)
+    lists = _gates(status, locale) + _left_out(status, locale) + _failures(status, locale) + _failed(status, locale)
     if status.state == "running":
         head = words(text("augment_page.running", locale, dataset=status.dataset), "oboe-strong", "p")
         return head + bar(status.done / status.total if status.total else None) + line + lists
@@ -98,17 +104,17 @@ def _gates(status: AugmentStatus, locale: str) -> str:
     return notice(sentence, "info") + facts_line(named)
 
 
-def _shared(status: AugmentStatus, locale: str) -> str:
-    """Which facts share their answer, and what became of their reversed questions."""
+def _left_out(status: AugmentStatus, locale: str) -> str:
     if not status.shared:
         return ""
-    key, number = "reverse_left_out", status.reverse_left_out
-    if status.reverse_for_one > number:
-        key, number = "reverse_for_one", status.reverse_for_one
+    kept = status.reverse_for_one > status.reverse_left_out
+    number = status.reverse_for_one if kept else status.reverse_left_out
+    return _shared("reverse_for_one" if kept else "reverse_left_out", number, status.shared, locale)
+
+
+def _shared(key: str, number: int, facts: Sequence[SharedAnswer], locale: str) -> str:
     head = element("summary", words(text(f"augment_page.{key}", locale, number=f"{number:,}")))
-    rows = (
-        (words(one.question, name="td"), words(one.other_question, name="td")) for one in status.shared[:MOST_SHOWN]
-    )
+    rows = ((words(one.question, name="td"), words(one.other_question, name="td")) for one in facts[:MOST_SHOWN])
     columns = ("augment_page.column_question", "augment_page.column_same_answer")
     return element("details", head + _table(columns, rows, locale), "oboe-fact")
 
