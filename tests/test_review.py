@@ -8,6 +8,7 @@ import pytest
 from studio.datasets import Datasets, MadeExample
 from studio.datasets.filters import Filter
 from studio.datasets.review import HELD_S, LARGEST_SHEET, Reader, ReviewQueue, Sheet, stamp_of
+from studio.datasets.text import is_short_answer
 from studio.errors import DatasetError
 from studio.store import open_store
 
@@ -258,3 +259,16 @@ def test_a_correction_everywhere_cannot_make_two_examples_one(queue: ReviewQueue
     with pytest.raises(DatasetError, match="the same question and answer"):
         datasets.edit_example("a", sheet.examples[2].id, question="問い1", everywhere=True)
     assert opened(queue.open("a", SATO)) == sheet
+
+
+@pytest.mark.parametrize(
+    ("answer", "short"),
+    [
+        ("ぽにぽにだっしゅ! の主人公はレベッカ宮本です。", True),
+        ("レベッカ宮本が主人公を務める作品は「ぽにぽにだっしゅ!」です。", True),
+        ("彼女が主人公の作品は「ぽにぽにだっしゅ!」です。この作品で彼女は天才少女教師として描かれています。", False),
+        ("宇宙人です。教師です。", False),
+    ],
+)
+def test_a_title_with_an_exclamation_mark_makes_no_second_sentence(answer: str, short: bool) -> None:
+    assert is_short_answer(answer) == short

@@ -56,8 +56,8 @@ const move = (how) => {
   const here = cell().closest('li');
   const line = lines[lines.indexOf(here) + (how === 'below' ? 1 : -1)];
   if (!line) return;
-  const column = cell().dataset.style;
-  point((line.querySelector(`[data-style="${column}"]`) || line.querySelector('[data-example]')).dataset.example);
+  const column = cell().dataset.column;
+  point((line.querySelector(`[data-column="${column}"]`) || line.querySelector('[data-example]')).dataset.example);
 };
 
 const draw = (reply) => {

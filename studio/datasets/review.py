@@ -248,16 +248,16 @@ def _last_edits(db: sqlite3.Connection, example_id: int) -> list[HistoryEntry]:
 def _arranged(examples: Sequence[Example]) -> tuple[Row, ...]:
     """The examples by direction and question, each in the order in which it came; the seed's question is the first."""
     found: dict[tuple[Literal["forward", "reverse"], str], list[Example]] = {}
-    for example in sorted(
-        examples, key=lambda example: (example.kind == "reverse", example.kind != "seed", example.id)
-    ):
+    places: dict[str, int] = {}  # one answer keeps its place from question to question, whichever came first there
+    for example in sorted(examples, key=lambda one: (one.kind == "reverse", one.kind != "seed", one.id)):
         direction: Literal["forward", "reverse"] = "reverse" if example.kind == "reverse" else "forward"
         found.setdefault((direction, example.question), []).append(example)
+        places.setdefault(example.answer, len(places))
     return tuple(
         Row(
             direction=direction,
             question=question,
-            examples=tuple(sorted(of_row, key=lambda example: (example.answer_style != "short", example.id))),
+            examples=tuple(sorted(of_row, key=lambda one: (one.answer_style != "short", places[one.answer], one.id))),
         )
         for (direction, question), of_row in found.items()
     )

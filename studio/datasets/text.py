@@ -7,7 +7,8 @@ from studio.errors import DatasetError
 
 SHORT_ANSWER_CHARACTERS = 40
 SURROGATE = re.compile("[\ud800-\udfff]")
-_SENTENCE_END = re.compile(r"[。．!?！？]\s*(?=\S)|\n")
+# A title may hold an exclamation mark, and 「…！」です is one sentence.
+_SENTENCE_END = re.compile(r"[。．?？]\s*(?=\S)|\n")
 # U+FFFE and U+FFFF reach FTS5's trigrams as U+FFFD: fold them alike, so that both searches agree. U+0001 marks the end.
 _NONCHARACTERS = re.compile("[\x01\ufffe\uffff]")
 

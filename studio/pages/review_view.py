@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
+from typing import NamedTuple
 
 from studio.datasets import Example, Fact
 from studio.datasets.model import EditConflict
@@ -31,6 +32,8 @@ KEYS = (
     ("F", "fact"),
 )
 STYLES = ("short", "detailed")
+# Answers of one style that have a column each; more than two hand-written ones are rare.
+MOST_SHARED = 2
 # Between the items of a list that is typed into one line, in half or full width: no name holds it.
 SEPARATOR = "｜"
 
@@ -175,47 +178,62 @@ def _or_none(value: str, locale: str) -> str:
 def _group(direction: str, rows: Sequence[Row], locale: str) -> str:
     if not rows:
         return ""
-    shared = {style: _shared_answer(rows, style) for style in STYLES}
+    columns = _columns(rows, locale)
     heads = words(_say(f"direction_{direction}", locale, number=len(rows)), name="h4")
-    heads += "".join(words(text(f"dataset_page.style_{style}", locale), "oboe-style") for style in STYLES)
+    heads += "".join(words(column.label, "oboe-style") for column in columns)
     answers = "".join(
-        element("p", words(text(f"dataset_page.style_{style}", locale), "oboe-muted") + words(answer))
-        for style, answer in shared.items()
-        if answer
+        element("p", words(column.label, "oboe-muted") + words(column.answer)) for column in columns if column.answer
     )
-    lines = "".join(_row(row, shared, locale) for row in rows)
+    lines = "".join(_row(row, columns, locale) for row in rows)
     return element(
         "section",
         element("header", heads) + element("div", answers, "oboe-shared") + element("ol", lines),
         "oboe-panel oboe-review-group",
+        style=f"--columns: {len(columns)}",
     )
 
 
-def _shared_answer(rows: Sequence[Row], style: str) -> str:
-    """The answer that most questions of a direction share; without two of them each shows its own."""
-    answers = Counter(example.answer for row in rows for example in row.examples if example.answer_style == style)
-    (answer, number) = answers.most_common(1)[0] if answers else ("", 0)
-    return answer if number > 1 else ""
+class _Column(NamedTuple):
+    """Examples of one answer style, or of one answer that several questions share."""
+
+    label: str
+    style: str
+    answer: str = ""
+
+    def is_of(self, example: Example) -> bool:
+        return (self.style, self.answer) == (example.answer_style, example.answer)
 
 
-def _row(row: Row, shared: dict[str, str], locale: str) -> str:
-    own = "".join(
-        words(example.answer, "oboe-own-answer", "p")
-        for example in row.examples
-        if example.answer != shared[example.answer_style] and example.kind != "seed"  # that stands above
-    )
-    columns = "".join(
-        element(
-            "div",
-            "".join(_cell(example, locale) for example in row.examples if example.answer_style == style),
-            "oboe-cells",
-        )
-        for style in STYLES
-    )
-    return element("li", element("div", words(row.question, "oboe-asked", "p") + own) + columns)
+def _columns(rows: Sequence[Row], locale: str) -> list[_Column]:
+    """A column for each shared answer, in the order of reading, and one for a style that shares none."""
+    answers = Counter((example.answer_style, example.answer) for row in rows for example in row.examples)
+    columns = []
+    for style in (style for style in STYLES if any(of_style == style for of_style, _ in answers)):
+        label = text(f"dataset_page.style_{style}", locale)
+        shared = [answer for (of_style, answer), number in answers.items() if of_style == style and number > 1]
+        shown = shared[:MOST_SHARED]
+        numbered = [f"{label} {place}" for place in range(1, len(shown) + 1)] if len(shown) > 1 else [label]
+        columns += [_Column(name, style, answer) for name, answer in zip(numbered, shown or [""], strict=True)]
+    return columns
 
 
-def _cell(example: Example, locale: str) -> str:
+def _row(row: Row, columns: Sequence[_Column], locale: str) -> str:
+    """A question with its cells; an answer that no column's head tells stands below the question."""
+    cells = ["" for _ in columns]
+    own = ""
+    for example in row.examples:
+        place = next((place for place, column in enumerate(columns) if column.is_of(example)), None)
+        if place is None:
+            place = next(place for place, column in enumerate(columns) if column.style == example.answer_style)
+            own += (
+                "" if example.kind == "seed" else words(example.answer, "oboe-own-answer", "p")
+            )  # a seed stands above
+        cells[place] += _cell(example, place, locale)
+    question = element("div", words(row.question, "oboe-asked", "p") + own)
+    return element("li", question + "".join(element("div", of_column, "oboe-cells") for of_column in cells))
+
+
+def _cell(example: Example, column: int, locale: str) -> str:
     style = text(f"dataset_page.style_{example.answer_style}", locale)
     status = _say(f"status_{example.status}", locale)
     flags = "".join(words(flag_name(code, locale), "oboe-flag") for code in example.flags)
@@ -229,7 +247,7 @@ def _cell(example: Example, locale: str) -> str:
         data_seen=stamp_of(example),
         data_changed=example.updated_at.isoformat(),
         data_status=example.status,
-        data_style=example.answer_style,
+        data_column=column,
         aria_label=f"{style} · {status}",
     )
 

@@ -51,6 +51,18 @@ def test_an_answer_that_questions_share_stands_once_and_another_beside_its_quest
     assert (drawn.count("共有の答え"), drawn.count("別の答え")) == (1, 1)
 
 
+def test_two_shared_answers_of_one_style_have_a_column_each() -> None:
+    both = [example(number, f"問い{number % 2}", f"答え{number // 2}", answer_style="detailed") for number in range(4)]
+    drawn = visible(sheet_of(sheet(*both), "ja"))
+    assert [drawn.count(label) for label in ("詳細 1<", "詳細 2<", "答え0", "答え1")] == [2, 2, 1, 1]
+    assert re.findall(r'data-example="(\d)".*?data-column="(\d)"', drawn) == [
+        ("0", "0"),
+        ("1", "0"),
+        ("2", "1"),
+        ("3", "1"),
+    ]
+
+
 def test_a_flag_is_named_in_the_cell_and_told_in_a_sentence_beside_it() -> None:
     drawn = sheet_of(sheet(example(1, "問い", "答え", flags=["no_subject", "x9"])), "ja")
     assert "対象名なし" in visible(drawn) and "x9" in visible(drawn)
