@@ -17,6 +17,8 @@ _WHO, _WHAT = re.compile("だれ|どなた"), re.compile("(?:なん|なに)(?=�
 _NEGATION = re.compile(r"ない|なかっ|なく|ません|ではな|[^つわまも]ず(?=[にはがで、]|$)")
 _KANA = re.compile(r"[ぁ-んァ-ヴー]")
 _DIGITS = re.compile(r"\d+")
+# What numbers and names are made of: more of it is another number or name.
+_NAMING = re.compile(r"[\da-zァ-ヴ]")
 _PIECES = re.compile(r"\d+、|[^\d、]")
 # How much of the shorter answer the other one must hold to say the same.
 AGREES = 0.5
@@ -47,7 +49,7 @@ def asks_nearly_the_same(question: str, other: str) -> bool:
     more, less = one - two, two - one
     if not more or not less:
         added = "".join((more | less).elements())
-        return not _DIGITS.search(added) and 3 * len(added) <= min(one.total(), two.total())
+        return not _NAMING.search(added) and 3 * len(added) <= min(one.total(), two.total())
     return more.total() == less.total() == 1 and all(_KANA.fullmatch(kana) for kana in (*more, *less))
 
 
