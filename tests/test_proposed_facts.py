@@ -39,6 +39,15 @@ def test_table_1_comes_in_as_one_fact_with_its_reasons(facts: ProposedFacts, fil
     assert facts.page("a", shown="all", search="空知").sheets[0].reasons == ()
 
 
+def test_the_smallest_proposals_come_first(facts: ProposedFacts, file: Path) -> None:
+    facts.datasets.import_file("a", file)
+    small = [("銀魂の主人公は誰ですか？", "坂田銀時"), ("銀魂の主人公は誰ですか？", "銀魂の主人公は坂田銀時です。")]
+    lines = [json.dumps({"question": question, "answer": answer}, ensure_ascii=False) for question, answer in small]
+    file.write_text("\n".join(lines), "utf-8")
+    facts.datasets.import_file("a", file)
+    assert [len(sheet.examples) for sheet in facts.page("a").sheets] == [2, 8]
+
+
 def test_a_confirmed_fact_is_no_proposal_until_that_is_undone(facts: ProposedFacts, file: Path) -> None:
     facts.datasets.import_file("a", file)
     (sheet,) = facts.page("a").sheets

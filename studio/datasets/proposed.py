@@ -28,6 +28,9 @@ LARGEST_PAGE = 50
 MOST_EXAMPLES = 40
 PROPOSED, CONFIRMED = "origin LIKE '[%'", "origin LIKE '{%'"
 CONDITIONS: dict[Shown, str] = {"proposed": PROPOSED, "confirmed": CONFIRMED, "all": "1"}
+# A fact of fewer lines than the others likely lacks some, or is two lines that only look alike.
+_SMALLEST = "(SELECT count(*) FROM example WHERE fact_id = fact.id), id"
+ORDERS: dict[Shown, str] = {"proposed": _SMALLEST, "confirmed": "id", "all": "id"}
 
 
 class Why(Frozen):
@@ -50,7 +53,7 @@ class FactSheet(Frozen):
 
 
 class FactPage(Frozen):
-    """Facts in the order of creation; `number` counts from 1 and is the page really shown."""
+    """Facts in the order of creation, proposed ones the smallest first; `number` is the page really shown, from 1."""
 
     sheets: list[FactSheet]
     total: int
@@ -104,7 +107,7 @@ class ProposedFacts:
         pages = max(1, -(-total // size))
         number = max(1, min(number, pages))
         rows = db.execute(
-            f"SELECT id, origin FROM fact WHERE {where} ORDER BY id LIMIT ? OFFSET ?",
+            f"SELECT id, origin FROM fact WHERE {where} ORDER BY {ORDERS[shown]} LIMIT ? OFFSET ?",
             (*values, size, (number - 1) * size),
         )
         sheets = [_sheet(db, fact_id, origin) for fact_id, origin in rows.fetchall()]
