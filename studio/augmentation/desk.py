@@ -5,7 +5,7 @@ Each reply is in the ledger before it is handed on, so a job that ends at any mo
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -120,7 +120,7 @@ class Desk:
         self._purse = purse
         self._on_failure = on_failure
 
-    def answers(self, tasks: Sequence[Task]) -> Iterator[Answer]:
+    def answers(self, tasks: Sequence[Task]) -> Generator[Answer, None, None]:
         """Ask for every task at once, as far as the pace allows; answers come as they are ready.
 
         Raises:

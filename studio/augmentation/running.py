@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -164,8 +165,9 @@ def by_endpoint(work: Work, job: FactJob | SeedJob, ledger: Ledger, connection: 
     purse = Purse(named, spent, Estimate.of(tasks, ledger, named, work.job.plan).dearest)
     desk = Desk(endpoint, ledger, purse, work.attempt_failed)
     try:
-        for answer in desk.answers(tasks):
-            _receive(work, job, ledger, answer)
+        with closing(desk.answers(tasks)) as answers:  # also where a full disk ends the job: its threads end first
+            for answer in answers:
+                _receive(work, job, ledger, answer)
     except BudgetSpent as spent_all:
         work.pausing.set()
         # What was under way then has been paid for as well by now.
