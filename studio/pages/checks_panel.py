@@ -63,7 +63,7 @@ class _Checks:
             return "", "", "", NOTHING
         report = self.checks.report(dataset)
         code, number = shown
-        if report is None or not report.number(code):  # type: ignore[arg-type]
+        if report is None or not report.number(code):
             code = report.counts[0].code if report and report.counts else ""
             number = 1
         language = locale(request)

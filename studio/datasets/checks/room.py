@@ -2,9 +2,11 @@
 
 import json
 import sqlite3
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
@@ -54,7 +56,7 @@ class Report(Frozen):
     counts: list[CodeCount]
     changes_since: int = Field(description="Edits made or taken back since then.")
 
-    def number(self, *codes: Code) -> int:
+    def number(self, *codes: str) -> int:
         """Findings of some kinds together."""
         return sum(count.findings for count in self.counts if count.code in codes)
 
@@ -110,7 +112,7 @@ class Checks:
             yield stage
             found += check(corpus)
         yield "keeping"
-        self._keep(dataset_id, found, seen)
+        self._keep(dataset_id, found, {**seen, "counts": _counts(found)})
 
     def report(self, name: str) -> Report | None:
         """What the last run found; None if the dataset was never checked."""
@@ -123,16 +125,7 @@ class Checks:
             "SELECT count(*) FROM edit WHERE dataset_id = ? AND (id > ? OR undone_at > ?)",
             (dataset_id, seen.pop("edit"), seen["checked_at"]),
         ).fetchone()
-        rows = db.execute(
-            "SELECT code, count(DISTINCT group_id), count(DISTINCT example_id) FROM finding"
-            " WHERE dataset_id = ? GROUP BY code",
-            (dataset_id,),
-        )
-        counted = {
-            code: CodeCount(code=code, findings=findings, examples=examples) for code, findings, examples in rows
-        }
-        counts = [counted[code] for code in CODES if code in counted]
-        return Report.model_validate({**seen, "counts": counts, "changes_since": changes})
+        return Report.model_validate({**seen, "changes_since": changes})
 
     def findings(self, name: str, code: str, number: int = 1, size: int = 10) -> FindingPage:
         """The findings of one kind, at most 100 a page; a number out of range takes the nearest page."""
@@ -165,7 +158,7 @@ class Checks:
         except DatasetError:
             return None
 
-    def _keep(self, dataset_id: int, found: list[Found], seen: dict[str, str | int]) -> None:
+    def _keep(self, dataset_id: int, found: list[Found], seen: dict[str, Any]) -> None:
         # Codes stand together, so that the groups of one are numbered in a row.
         found.sort(key=lambda one: CODES.index(one.code))
         rows = (
@@ -189,7 +182,18 @@ def _key(dataset_id: int) -> str:
     return f"checked_{dataset_id}"
 
 
-def _seen(db: sqlite3.Connection, dataset_id: int) -> dict[str, str | int]:
+def _counts(found: list[Found]) -> list[dict[str, Any]]:
+    """The counts of a report, the worst kind first; kept with it, for views ask for them at every change."""
+    findings = Counter(one.code for one in found)
+    examples: dict[str, set[int]] = defaultdict(set)
+    for one in found:
+        examples[one.code].update(example_id for example_id, _ in one.members)
+    return [
+        {"code": code, "findings": findings[code], "examples": len(examples[code])} for code in CODES if findings[code]
+    ]
+
+
+def _seen(db: sqlite3.Connection, dataset_id: int) -> dict[str, Any]:
     """What a run is about: how much there was, and the last edit before it."""
     counts = counts_of(db, dataset_id)
     (edit,) = db.execute("SELECT coalesce(max(id), 0) FROM edit WHERE dataset_id = ?", (dataset_id,)).fetchone()
