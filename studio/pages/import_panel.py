@@ -16,7 +16,7 @@ from studio.errors import DatasetError
 from studio.house import Studio
 from studio.i18n import text
 from studio.pages.hub_import import build_hub_import
-from studio.pages.import_view import import_preview, import_report
+from studio.pages.import_view import REPORT_JS, import_preview, import_report
 from studio.pages.language import label, locale, shows_errors
 from studio.pages.markup import notice
 from studio.pages.parts import PRIVATE, QUIET, drawn
@@ -58,6 +58,7 @@ def build_import_panel(studio: Studio, shell: Shell) -> Dependency:
     panel.files.change(handlers.on_files, [panel.files, panel.name], opened, **late)
     gr.on([column.input for column in panel.columns.values()], handlers.on_preview, form, panel.preview, **late)
     panel.name.blur(handlers.on_preview, form, panel.preview, **late)
+    panel.report.click(lambda: ("facts", moment()), outputs=shell.section, **QUIET)
     return panel.start.click(
         handlers.on_import, form, [panel.report, panel.files, panel.name, shell.dataset, shell.changed], **PRIVATE
     )
@@ -85,7 +86,7 @@ def _build(studio: Studio) -> Importer:
         with gr.Row(visible=False, elem_id="import-columns") as mapping:
             columns = {field: _column(field) for field in FIELDS}
         preview = drawn("import-preview")
-    return Importer(files, name, mapping, columns, start, preview, drawn("import-report"))
+    return Importer(files, name, mapping, columns, start, preview, drawn("import-report", js=REPORT_JS))
 
 
 def _column(field: str) -> gr.Dropdown:

@@ -8,6 +8,11 @@ from studio.pages.markup import element, notice, words
 
 MOST_REJECTED_SHOWN = 50
 
+# The one button of a report leads to the facts that were proposed.
+REPORT_JS = (
+    "element.addEventListener('click', (event) => { if (event.target.closest('button')) trigger('click', {}); });"
+)
+
 
 def import_preview(preview: ImportPreview, locale: str) -> str:
     """The first lines as they would come in, and every line that would not."""
@@ -34,7 +39,8 @@ def import_report(report: ImportReport, dataset: str, locale: str) -> str:
     told = notice(sentence, "warning" if report.rejected else "ok")
     if report.proposed:
         proposed = text("files_page.proposed", locale, number=f"{report.proposed:,}", facts=f"{report.facts:,}")
-        told += words(proposed, "oboe-explained", "p")
+        way = words(text("files_page.to_facts", locale), "oboe-button", "button")
+        told += element("p", words(proposed) + " " + way)
     unused = _unused(report.unused_columns, "files_page.not_used", locale)
     return told + unused + _rejected(report.rejected, "files_page.rejected", locale)
 

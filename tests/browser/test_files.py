@@ -63,3 +63,19 @@ def test_what_the_list_shows_is_downloaded(page: Page) -> None:
     with page.expect_download() as found:
         page.locator("#export").click()
     assert [row["output"] for row in json.loads(Path(found.value.path()).read_text("utf-8"))] == ["2005年です。"]
+
+
+def test_lines_that_share_a_fact_lead_to_why_they_do(page: Page, tmp_path: Path) -> None:
+    flat = [
+        ("question", "answer"),
+        ("ぱにぽにだっしゅ！の主人公は誰ですか？", "レベッカ宮本です。"),
+        ("レベッカ宮本が主人公を務める作品は何ですか？", "ぱにぽにだっしゅ！です。"),
+    ]
+    with (tmp_path / "flat.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(flat)
+    page.locator("#import-file input[type=file]").set_input_files(tmp_path / "flat.csv")
+    expect(page.locator("#import-preview")).to_contain_text("2 件")
+    page.locator("#import-start").click()
+    expect(page.locator("#import-report")).to_contain_text("1 の事実は")
+    page.locator("#import-report button").click()
+    expect(page.get_by_role("tab", name="事実", exact=True)).to_have_attribute("aria-selected", "true")
