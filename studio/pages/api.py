@@ -125,8 +125,9 @@ class _Api:
 
     @shows_errors
     def start_run(self, request: gr.Request, dataset: str, config: dict[str, Any] | None = None) -> Json:
-        """Start training a dataset with a preset and the fields that differ from it."""
-        return {"run_id": self._studio.runs.start(run_config({**(config or {}), "dataset": dataset}))}
+        """Start training a dataset with a preset and the fields that differ from it, divided as the dataset is."""
+        splits = self._studio.versions.splits(dataset).model_dump(exclude_unset=True)
+        return {"run_id": self._studio.runs.start(run_config({**splits, **(config or {}), "dataset": dataset}))}
 
     @shows_errors
     def run_status(self, request: gr.Request, run_id: str) -> Json:

@@ -61,7 +61,7 @@ def preset_values(preset: str) -> dict[str, Any]:
     given = presets()[preset].config if preset in presets() else {}
     fields = {name: field for name, field in RunConfig.model_fields.items() if name not in OUTSIDE}
     values = {name: given.get(name, "" if field.is_required() else field.default) for name, field in fields.items()}
-    return {name: _shown(value) for name, value in (values | {"preset": preset}).items()}
+    return {name: shown_value(value) for name, value in (values | {"preset": preset}).items()}
 
 
 def differences(values: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -120,7 +120,7 @@ def base_models() -> list[str]:
     return list(dict.fromkeys(str(preset.config["base_model"]) for preset in presets().values()))
 
 
-def _shown(value: Any) -> Any:
+def shown_value(value: Any) -> Any:
     """A value as the form writes it: 2e-4, 8, attention, mlp."""
     if isinstance(value, bool):
         return value

@@ -82,7 +82,7 @@ def run_panel(run_id: str, status: RunStatus, config: RunConfig, last: MetricRec
     origin = text(
         "training_page.origin",
         locale,
-        dataset=config.dataset,
+        dataset=f"{config.dataset} {config.dataset_version.rpartition('@')[0]}".strip(),
         base=model_name(config.base_model, locale),
         rate=figure(config.learning_rate),
         rank=config.lora_r,

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.datasets.splits import Splits
 from studio.errors import DatasetError, StudioError
 from studio.house import Studio
 from studio.i18n import text
@@ -23,6 +24,7 @@ from studio.pages.run_form import (
     build_run_form,
     differences_line,
     preset_values,
+    shown_value,
 )
 from studio.pages.run_view import HISTORY_JS, history, run_panel, start_summary
 from studio.pages.shell import Shell, moment
@@ -66,8 +68,11 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
     # Pasted text and an input method's fire `change` only; a preset fires many, of which the last one counts.
     moved = [tab.select, shell.changed.change, *(part.change for part in parts)]
     gr.on(moved, handlers.on_form, everything, [summary, changed, note], trigger_mode="always_last", **QUIET)
-    form["preset"].input(handlers.on_preset, form["preset"], parts, **QUIET)
-    as_preset.click(handlers.on_preset, form["preset"], parts, **QUIET)
+    start_of = [form["preset"], shell.dataset]
+    form["preset"].input(handlers.on_preset, start_of, parts, **QUIET)
+    as_preset.click(handlers.on_preset, start_of, parts, **QUIET)
+    filled, splits = gr.State({}), [form[name] for name in Splits.model_fields]
+    shell.changed.change(handlers.on_splits, [*start_of, filled], [filled, *splits], **QUIET)
     changed.click(handlers.on_put_back, form["preset"], parts, **QUIET)
     tab.select(handlers.on_models, None, form["base_model"], **QUIET)
     _wire_watched(handlers, shell, watched, runs)
@@ -119,9 +124,17 @@ class _Training:
             summary = notice(error.text(language), "warning")
         return summary, differences_line(shown, language), note
 
-    def on_preset(self, preset: str) -> list[Any]:
-        values = preset_values(preset)
+    def on_preset(self, preset: str, dataset: str | None) -> list[Any]:
+        values = preset_values(preset) | self._splits_of(dataset)
         return [values[name] for name in self.form]
+
+    def on_splits(self, preset: str, dataset: str | None, filled: Values) -> list[Any]:
+        """The form takes how the dataset is divided, once: what a person types over it stays."""
+        kept = self._splits_of(dataset)
+        if kept == filled:
+            return [gr.skip()] * (1 + len(Splits.model_fields))
+        values = preset_values(preset) | kept
+        return [kept, *(values[name] for name in Splits.model_fields)]
 
     def on_put_back(self, preset: str, event: gr.EventData) -> list[Any]:
         values = preset_values(preset)
@@ -166,6 +179,13 @@ class _Training:
         chart = gr.skip() if same else loss_chart(grown, status.total_steps, language)
         stop = gr.Button(visible=not status.ended, interactive=status.state != "stopping")
         return panel, chart, stop, gr.skip() if grown == curve else grown
+
+    def _splits_of(self, dataset: str | None) -> Values:
+        """What somebody has chosen for the dataset, as the form writes it."""
+        if dataset not in self.studio.datasets.names():
+            return {}
+        kept = self.studio.versions.splits(dataset).model_dump(exclude_unset=True)
+        return {name: shown_value(value) for name, value in kept.items()}
 
     def _typed(self, values: Values) -> dict[str, Any]:
         if values[self.dataset] is None:

@@ -18,6 +18,7 @@ from studio.i18n import text
 from studio.pages.language import label, locale, shows_errors, tell
 from studio.pages.markup import empty, notice
 from studio.pages.parts import PRIVATE, QUIET, drawn
+from studio.pages.run_form import shown_value
 from studio.pages.shell import Shell, moment
 from studio.pages.versions_view import (
     COMPARISON_JS,
@@ -148,7 +149,7 @@ class _Versions:
         changed: Values = {panel.seen: dataset}
         if values[panel.seen] != dataset:
             kept = self.versions.splits(dataset).model_dump()
-            changed |= {field: f"{kept[name]:g}" for name, field in panel.fields.items()}
+            changed |= {field: shown_value(kept[name]) for name, field in panel.fields.items()}
             changed |= {panel.older: None, panel.newer: NOW}
         values = values | changed
         versions = self.versions.all(dataset)

@@ -17,6 +17,7 @@ KINDS: tuple[ChangeKind, ...] = ("added", "changed", "removed")
 # What a person reads of a changed example or fact, in this order; of an example, its texts always.
 READ = ("question", "answer", "status", "kind", "answer_style", "fact_id")
 READ_OF_FACT = ("subject", "spellings", "tags", "key_terms", "short_answer")
+TEXTS = {"question", "answer", "subject"}
 LISTS = {"spellings", "tags", "key_terms"}
 # Values that have a word of their own.
 NAMED = {
@@ -168,7 +169,9 @@ def _line(column: str, difference: Difference, locale: str) -> str:
     before, after = (_value(column, side, locale) for side in (difference.before, difference.after))
     if difference.kind != "changed" or before == after:
         return element("p", label + words(before if difference.kind == "removed" else after))
-    return element("p", label + element("span", _marked(before, after)))
+    if column in TEXTS:
+        return element("p", label + element("span", _marked(before, after)))
+    return element("p", label + element("span", words(before, name="del") + " " + words(after, name="ins")))
 
 
 def _value(column: str, side: Mapping[str, object], locale: str) -> str:
