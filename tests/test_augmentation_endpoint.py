@@ -9,11 +9,14 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from studio.augmentation.jobs import AugmentJobs
 from studio.augmentation.lock import Lock
 from studio.augmentation.pace import Pace, Stopped
 from studio.augmentation.plan import Plan
+from studio.augmentation.prompts import Pairs, Reply, parse
 from studio.augmentation.status import Seeds
 from studio.datasets import Datasets
 from studio.errors import AugmentError
@@ -108,6 +111,43 @@ def test_a_reply_that_a_provider_keeps_back_fails_that_fact_alone_and_is_not_ask
         status = ask(jobs, server)
     assert (status.state, status.failed_facts, len(server.requests)) == ("finished", 2, 2)
     assert "安全" in status.failed[0].reason.text("ja")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]",
+        "3",
+        '{"choices": {"a": 1}}',
+        '{"choices": [3]}',
+        '{"choices": [{"message": {"content": 3}}]}',
+        '{"usage": 3}',
+    ],
+)
+def test_what_is_no_chat_completion_ends_the_job_with_a_sentence(datasets, jobs, body):
+    fill(datasets, 1)
+    with openai_server(lambda state, request: (200, {}, body)) as server:
+        status = ask(jobs, server)
+    assert status.state == "failed" and "OpenAI 互換" in status.reason.text("ja")
+
+
+def test_content_in_parts_is_put_together(datasets, jobs):
+    def script(state: Server, request: dict) -> Answer:
+        content = content_of(wordings(request))
+        parts = [{"type": "text", "text": content[:20]}, {"type": "text", "text": content[20:]}]
+        return with_choice([{"finish_reason": "stop", "message": {"content": parts}}])
+
+    fill(datasets, 1)
+    with openai_server(script) as server:
+        assert ask(jobs, server).made == 9
+
+
+@given(
+    st.one_of(st.text(), st.text(alphabet='{}[]":,aquestions '), st.integers(1, 5000).map(lambda deep: '{"a":' * deep))
+)
+@settings(max_examples=200, deadline=None)
+def test_no_text_makes_the_reading_of_a_reply_fail(content):
+    assert isinstance(parse(content, Reply), Reply | None) and isinstance(parse(content, Pairs), Pairs | None)
 
 
 def test_a_request_that_alone_is_refused_fails_its_fact_alone(datasets, jobs):

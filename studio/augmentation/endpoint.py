@@ -159,29 +159,10 @@ class Endpoint:
         except ValueError:
             # A proxy in between may give a page; a reply that was cut off is one of a server that has answered.
             raise self._half(response) from None
-        if not isinstance(body, dict) or not ("choices" in body or "usage" in body):
-            raise self._incompatible()
-        usage = body.get("usage") or {}
-        choice: dict[str, Any] = next(iter(body.get("choices") or ()), {})
-        content = (choice.get("message") or {}).get("content") or ""
-        finish = choice.get("finish_reason")
-        outcome: Outcome = "usable"
-        if finish == "content_filter" or not choice:
-            outcome = "blocked"
-        elif finish == "length":
-            outcome = "cut_off"
-        elif not content.strip():
-            outcome = "blocked"
-        return Completion(
-            content=content,
-            outcome=outcome,
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            # Thinking is in the total alone where a provider does not count it as written.
-            completion_tokens=max(
-                int(usage.get("completion_tokens") or 0),
-                int(usage.get("total_tokens") or 0) - int(usage.get("prompt_tokens") or 0),
-            ),
-        )
+        try:
+            return _completion(body)
+        except (AttributeError, TypeError, ValueError, KeyError):
+            raise self._incompatible() from None
 
     def _half(self, response: httpx.Response) -> Exception:
         if self._answered and "json" in response.headers.get("content-type", ""):
@@ -242,6 +223,36 @@ def _connect(options: EndpointOptions, key: str | None, certificates: ssl.SSLCon
         # A proxy of the environment must not catch a server on this machine.
         trust_env=not is_loopback(urlsplit(options.base_url).hostname or ""),
     )
+
+
+def _completion(body: dict[str, Any]) -> Completion:
+    """The first choice of a reply, the tokens it cost, and what kept it from being whole.
+
+    Raises KeyError, TypeError, ValueError or AttributeError where it is no reply of an OpenAI-compatible server.
+    """
+    if "choices" not in body and "usage" not in body:  # one that was kept back altogether is still counted
+        raise KeyError("choices")
+    usage: dict[str, Any] = body.get("usage") or {}
+    choice: dict[str, Any] = next(iter(body.get("choices") or ()), {})
+    content, finish = _text((choice.get("message") or {}).get("content")), choice.get("finish_reason")
+    outcome: Outcome = "cut_off" if finish == "length" else "usable"
+    if finish == "content_filter" or not (content.strip() or outcome == "cut_off"):
+        outcome = "blocked"
+    prompt_tokens = int(usage.get("prompt_tokens") or 0)
+    # Thinking is in the total alone where a provider does not count it as written.
+    written = max(int(usage.get("completion_tokens") or 0), int(usage.get("total_tokens") or 0) - prompt_tokens)
+    return Completion(
+        content=content, outcome=outcome, prompt_tokens=max(prompt_tokens, 0), completion_tokens=max(written, 0)
+    )
+
+
+def _text(content: str | list[dict[str, Any]] | None) -> str:
+    """The text of a message, which some servers send in parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content)
+    if content is not None and not isinstance(content, str):
+        raise TypeError(type(content))
+    return content or ""
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:

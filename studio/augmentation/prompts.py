@@ -13,6 +13,8 @@ from training.contract import PROJECT_ROOT, Frozen
 
 PROMPTS = PROJECT_ROOT / "assets" / "prompts"
 WORDINGS, DOCUMENTS, TITLES = "augment.v2.ja", "documents.v1.ja", "titles.v1.ja"
+# A good reply holds a few dozen; text that is nothing but brackets must not keep the job busy.
+MOST_OBJECTS = 500
 AGAIN = "JSON だけを、求めた形で返してください。ほかの文字は書かないでください。"
 
 
@@ -125,11 +127,11 @@ def parse(content: str, form: type[Form]) -> Form | None:
     """The reply in a text, also where thoughts, prose or a code fence surround its JSON; None where there is none."""
     decoder = json.JSONDecoder()
     # The last object counts: a model that thinks aloud drafts others before it.
-    for start in reversed([match.start() for match in re.finditer(r"\{", content)]):
+    for start in reversed([match.start() for match in re.finditer(r"\{", content)][-MOST_OBJECTS:]):
         try:
             found, _ = decoder.raw_decode(content, start)
             reply = form.model_validate(_lenient(found, form))
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             continue
         if _says_something(reply):
             return reply
