@@ -5,7 +5,6 @@ Server side: the decision kept on the disk and the next screen drawn. In Chromiu
 
 import argparse
 import os
-import shutil
 import statistics
 import tempfile
 import time
@@ -138,7 +137,6 @@ def main() -> None:
         path = Path(folder) / "data" / "studio.db"
         figures: dict[str, Any] = {"examples": fill(path), "load_average": os.getloadavg()[0]}
         figures |= on_the_server(path) | in_chromium(path.parent)
-        shutil.rmtree(path.parent)
     for name, value in figures.items():
         print(name, value)
     if arguments.keep:
