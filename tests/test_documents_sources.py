@@ -1,5 +1,6 @@
 """Folders and archives are read file by file; what leaves its folder, explodes or is damaged is refused as a whole."""
 
+import errno
 import gzip
 import io
 import os
@@ -177,6 +178,20 @@ def test_japanese_names_of_a_zip_without_a_mark_are_readable(tmp_path: Path, enc
     name = ("銀魂表" if encoding == "cp932" else "銀魂").encode(encoding)
     path.write_bytes(path.read_bytes().replace(b"xxxxxx", name))
     assert [file.path for file in files_of(path)] == [name.decode(encoding) + ".md"]
+
+
+def test_a_folder_that_may_not_be_opened_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_of(tmp_path / "docs")
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path).endswith("/b"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = {file.path: file.problem for file in files_of(folder)}
+    assert str(found["a/b"]) == "It cannot be read (Permission denied)." and found["a/銀魂.md"] is None
 
 
 def test_files_of_the_system_are_not_articles(tmp_path: Path) -> None:

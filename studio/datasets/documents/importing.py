@@ -92,7 +92,7 @@ class DocumentImport:
     def _read(self, file: SourceFile) -> NewDocument | None:
         path = excerpt(file.path, LONGEST_PATH)
         self.job = replace(self.job, done=self.job.done + 1, share=file.share)
-        if not is_article(file.path):
+        if not file.problem and not is_article(file.path):
             self.job = replace(self.job, skipped=self.job.skipped + 1)
             return None
         try:

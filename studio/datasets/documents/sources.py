@@ -42,7 +42,10 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file; `problem` says why it cannot be read. `share` is how much of the source is behind it, from 0 to 1."""
+    """One file; `problem` says why an article, or a whole folder, cannot be read.
+
+    `share` is how much of the source is behind it, from 0 to 1.
+    """
 
     path: str
     data: bytes
@@ -93,9 +96,16 @@ def _kind(source: Path) -> str:
 
 def _files_of_folder(folder: Path) -> Iterator[SourceFile]:
     limits = _Limits(folder.name, 0)
-    paths = list(_paths_of(folder, limits))
+    closed: list[OSError] = []
+    paths = list(_paths_of(folder, limits, closed))
+    for error in closed:
+        problem = DatasetError("documents.error_unreadable", reason=error.strerror or "")
+        yield SourceFile(readable(os.fsencode(os.path.relpath(error.filename, folder))), b"", 0.0, problem)
     for number, path in enumerate(paths, start=1):
         name, share = readable(os.fsencode(path.relative_to(folder))), number / len(paths)
+        if not is_article(name):
+            yield SourceFile(name, b"", share)
+            continue
         if path.is_symlink() or not path.is_file():
             yield SourceFile(name, b"", share, DatasetError("documents.error_link"))
             continue
@@ -106,8 +116,8 @@ def _files_of_folder(folder: Path) -> Iterator[SourceFile]:
             yield SourceFile(name, b"", share, problem)
 
 
-def _paths_of(folder: Path, limits: "_Limits") -> Iterator[Path]:
-    for at, folders, files in os.walk(folder):
+def _paths_of(folder: Path, limits: "_Limits", closed: list[OSError]) -> Iterator[Path]:
+    for at, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         for name in sorted(files):
             limits.take_file()
@@ -137,6 +147,8 @@ def _zip_file(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, share: float, li
     name = _zip_name(entry)
     if entry.flag_bits & 1:
         raise DatasetError("documents.error_encrypted", name=limits.name)
+    if not is_article(name):
+        return SourceFile(name, b"", share)
     # The other methods of Python's reader unpack without a bound.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return SourceFile(name, b"", share, DatasetError("documents.error_method"))
