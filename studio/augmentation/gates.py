@@ -5,7 +5,6 @@ A flagged example is kept for a person to decide. The gates compare texts withou
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Literal
 
 from studio.augmentation import rules
@@ -68,7 +67,8 @@ class Gates:
         self._settled = _settled_terms(fact, reading)
         self._terms = self._settled or _guessed_terms(fact)
         self._written = [*self._names, *(written for term in self._terms for written in term)]
-        self._phrasings: dict[bool, dict[str, str]] = {False: {}, True: {}}
+        # Each question with the pairs of characters that are left of it without names and ornament.
+        self._phrasings: dict[bool, dict[str, frozenset[str]]] = {False: {}, True: {}}
         self._questions: dict[tuple[bool, str], tuple[Gate, ...]] = {}
         self._answers: dict[tuple[bool, str], tuple[Gate, ...]] = {}
         for reversed_, question in ((False, fact.question), *asked):
@@ -148,11 +148,12 @@ class Gates:
         known[question] = core
         return near
 
-    def _core(self, text: str) -> str:
-        """A folded question without names and ornament: what is left tells phrasings apart."""
+    def _core(self, text: str) -> frozenset[str]:
+        """The pairs of characters that tell a folded question from other phrasings."""
         for name in self._written:
             text = text.replace(name, "*")
-        return _ORNAMENT.sub("", _WISH.sub("", text))
+        core = f"^{_ORNAMENT.sub('', _WISH.sub('', text))}$"
+        return frozenset(core[at : at + 2] for at in range(len(core) - 1))
 
 
 def _is_japanese(text: str) -> bool:
@@ -179,18 +180,11 @@ def _is_question(question: str) -> bool:
     )
 
 
-def _alike(core: str, other: str) -> bool:
-    if core == other:
-        return True
-    pairs, others = _bigrams(core), _bigrams(other)
-    if not pairs or not others:
-        return False
-    return 2 * len(pairs & others) / (len(pairs) + len(others)) >= NEAR_COPY
-
-
-@lru_cache(4096)
-def _bigrams(text: str) -> frozenset[str]:
-    return frozenset(text[at : at + 2] for at in range(len(text) - 1))
+def _alike(pairs: frozenset[str], others: frozenset[str]) -> bool:
+    whole = len(pairs) + len(others)
+    if 2 * min(len(pairs), len(others)) < NEAR_COPY * whole:
+        return False  # most are told apart by their length alone
+    return 2 * len(pairs & others) >= NEAR_COPY * whole
 
 
 def _read(fact: Fact) -> rules.Reading | None:
