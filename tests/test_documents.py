@@ -1,6 +1,7 @@
 """Articles come in whole or not at all, doubles are found, and what a person leaves out can be put back."""
 
 import io
+import json
 import tarfile
 import threading
 import time
@@ -15,7 +16,7 @@ from studio.datasets import Datasets
 from studio.datasets.checks import similarity
 from studio.datasets.documents import DocumentFilter, DocumentJob, Documents, Selection, importing
 from studio.datasets.documents.sources import SourceFile
-from studio.errors import DatasetError, UnknownDataset
+from studio.errors import DatasetError, StoreError, UnknownDataset
 from studio.store import open_store
 
 LIMIT_S = 60
@@ -286,6 +287,17 @@ def test_pages_are_filtered_searched_and_sorted(documents: Documents, tmp_path: 
     assert shown(order="longest")[0] == "銀魂の改訂" and shown(order="shortest")[0] == "ＮＡＲＵＴＯ"
     page = documents.page("a", number=9, size=2)
     assert (page.number, page.pages, page.total, len(page.documents)) == (3, 3, 5, 1)
+
+
+def test_what_is_trained_on_is_exported_line_by_line(documents: Documents, tmp_path: Path) -> None:
+    imported(documents, tmp_path)
+    path = documents.export("a", tmp_path / "exports")
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [(line["title"], line["text"]) for line in lines] == list(documents.frozen_documents("a"))
+    assert path.name == "a.documents.jsonl" and list(path.parent.iterdir()) == [path]
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError):
+        documents.export("a", tmp_path / "file")
 
 
 def test_deleting_all_leaves_nothing_to_undo(documents: Documents, tmp_path: Path) -> None:

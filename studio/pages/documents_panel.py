@@ -291,6 +291,10 @@ class _Documents:
         if act == "undo":
             show(self.studio.datasets.undo(dataset, person or "").text(locale(request)), request)
             return {self.shell.changed: moment()}
+        if act == "export":
+            path = self.documents.export(dataset, self.studio.exports)
+            number = self.documents.counts(dataset).included
+            return {section.chooser.confirm: view.exported(path, number, locale(request))}
         if act == DELETE:
             asked = view.deletion(self.documents.counts(dataset), locale(request))
             return {section.chooser.confirm: asked, section.chooser.waiting: DELETE}

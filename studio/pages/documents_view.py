@@ -5,7 +5,9 @@ It must not know how an article is read, cleaned or chosen.
 
 from difflib import SequenceMatcher
 from itertools import zip_longest
+from pathlib import Path
 from typing import get_args
+from urllib.parse import quote
 
 from studio.datasets.documents import (
     Document,
@@ -19,7 +21,7 @@ from studio.datasets.documents import (
 )
 from studio.datasets.documents.model import DocumentOrder, DocumentState
 from studio.i18n import text
-from studio.pages.markup import bar, element, empty, facts_line, notice, pager, words
+from studio.pages.markup import bar, element, empty, facts_line, notice, pager, size_text, words
 
 MOST_REJECTED_SHOWN = 50
 MOST_GROUPS_SHOWN = 50
@@ -62,7 +64,12 @@ def documents_table(page: DocumentPage, filter: DocumentFilter, selected: int | 
     """One page of articles, with what is shown and in which order above it."""
     choices = _choices("state", get_args(DocumentState), filter.state, locale)
     choices += _choices("order", get_args(DocumentOrder), filter.order, locale)
-    actions = (("near", "documents_page.near"), ("undo", "dataset_page.undo"), ("delete", "documents_page.delete_all"))
+    actions = (
+        ("near", "documents_page.near"),
+        ("export", "documents_page.export"),
+        ("undo", "dataset_page.undo"),
+        ("delete", "documents_page.delete_all"),
+    )
     choices += element("span", "".join(_button(text(key, locale), act) for act, key in actions), "oboe-choice actions")
     head = element("div", choices, "oboe-choices")
     if not page.documents:
@@ -152,6 +159,13 @@ def deletion(counts: DocumentCounts, locale: str) -> str:
     number = f"{counts.documents:,}"
     sentence = text("documents_page.would_delete", locale, number=number)
     return notice(sentence, "warning") + _yes_or_no(text("documents_page.delete_number", locale, number=number), locale)
+
+
+def exported(path: Path, number: int, locale: str) -> str:
+    """The way to a file that was written."""
+    sentence = text("documents_page.exported", locale, number=f"{number:,}", size=size_text(path.stat().st_size))
+    link = words(path.name)
+    return notice(sentence, "ok") + element("a", link, href=f"gradio_api/file={quote(str(path))}", download=path.name)
 
 
 def job_line(job: DocumentJob | None, titles: dict[int, str], locale: str) -> str:

@@ -73,6 +73,14 @@ def test_a_selection_is_counted_confirmed_and_taken_back(page: Page) -> None:
     expect(page.locator("#documents-counts")).to_contain_text(f"学習に使う文書 {ARTICLES} 件")
 
 
+def test_what_is_trained_on_is_exported(page: Page, tmp_path: Path) -> None:
+    page.locator("#documents [data-act=export]").click()
+    with page.expect_download() as download:
+        page.locator("#documents-confirm a").click()
+    download.value.save_as(tmp_path / "out.jsonl")
+    assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == ARTICLES
+
+
 def test_archives_that_escape_or_explode_are_refused_with_a_sentence(page: Page, tmp_path: Path) -> None:
     blanks = {f"{number}.md": b" " * 9_000_000 for number in range(5)}
     for name, files, sentence in (

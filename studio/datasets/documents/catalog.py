@@ -11,6 +11,7 @@ from pathlib import Path
 
 from studio.datasets.catalog import Datasets
 from studio.datasets.documents import tables
+from studio.datasets.documents.exporting import export
 from studio.datasets.documents.importing import DocumentImport
 from studio.datasets.documents.model import (
     Document,
@@ -185,6 +186,10 @@ class Documents:
         """Title and text of every article that is trained on, in the order in which they came in."""
         for _, title, text in tables.included_texts(self.store.read(), self._datasets.require(name)):
             yield title, text
+
+    def export(self, name: str, folder: Path) -> Path:
+        """Write what `frozen_documents` gives into a JSONL file named after the dataset in `folder`."""
+        return export(self.store.read(), self._datasets.require(name), folder / name.strip())
 
     def _start(self, dataset_id: int, job: DocumentJob, run: Callable[[_Work], None]) -> None:
         with self._lock:
