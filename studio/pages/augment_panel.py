@@ -216,7 +216,7 @@ class _Augment:
             gr.Button(visible=running),
             gr.Button(visible=status.state in RESUMABLE),
             gr.Button(visible=_can_run_again(status)),
-            gr.Button(visible=not running and bool(status.flagged or (status.added and status.source != "facts"))),
+            gr.Button(visible=not running and bool(status.added and (status.flagged or status.source != "facts"))),
             gr.Button(visible=running),
             gr.Timer(active=running),
         )

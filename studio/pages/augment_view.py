@@ -73,7 +73,10 @@ def progress(status: AugmentStatus, locale: str) -> str:
 
 def _figures(status: AugmentStatus, locale: str) -> Iterable[tuple[str, str]]:
     yield "facts" if status.source == "facts" else "sources", f"{status.done:,} / {status.total:,}"
-    yield "made", f"{status.made:,} / {status.planned:,}" if status.planned else f"{status.made:,}"
+    yield (
+        "made" if status.source == "facts" else "new_facts",
+        f"{status.made:,} / {status.planned:,}" if status.planned else f"{status.made:,}",
+    )
     if status.flagged:
         yield "flagged", f"{status.flagged:,}"
     if status.needs_model:
