@@ -6,6 +6,7 @@ stage takes and what was found. Files named besides are imported and checked, to
 
 import argparse
 import json
+import os
 import random
 import resource
 import tempfile
@@ -69,6 +70,7 @@ def checked(datasets: Datasets, name: str) -> dict[str, Any]:
         "seconds": round(reached[-1][1] - reached[0][1], 2),
         # Processor time: what other work on the machine does not move.
         "cpu_seconds": round(cpu_s, 2),
+        "processes_running_beside": round(os.getloadavg()[0], 1),
         "seconds_by_stage": stages,
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "findings": {count.code: count.findings for count in report.counts},
