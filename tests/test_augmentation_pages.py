@@ -38,6 +38,7 @@ def test_prices_and_numbers_may_be_typed_in_full_width(form):
         "completion_price": 10.0,
         "budget": 1000.0,
         "concurrency": 16,
+        "timeout_s": 300,
     }
 
 

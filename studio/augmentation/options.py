@@ -16,7 +16,7 @@ class EndpointOptions(Frozen):
     base_url: str = Field(min_length=1, max_length=400)
     model: str = Field(min_length=1, max_length=200)
     concurrency: int = Field(default=8, ge=1, le=64, description="Requests under way at once, at most.")
-    timeout_s: float = Field(default=120.0, gt=0, le=3600, description="Longest wait for one reply.")
+    timeout_s: float = Field(default=300.0, gt=0, le=3600, description="Longest wait for one reply.")
     prompt_price: float = Field(default=0.0, ge=0, le=10_000, description="Dollars per million tokens sent.")
     completion_price: float = Field(default=0.0, ge=0, le=10_000, description="Dollars per million tokens written.")
     budget: float | None = Field(default=None, gt=0, description="Dollars after which the job pauses.")

@@ -41,6 +41,7 @@ class PlanForm:
     completion_price: gr.Textbox
     budget: gr.Textbox
     concurrency: gr.Textbox
+    timeout_s: gr.Textbox
 
     def numbers(self) -> list[Any]:
         """The three numbers of a Plan, whose product is shown while they are typed."""
@@ -76,6 +77,7 @@ class PlanForm:
             "completion_price": _money(values[self.completion_price], "completion_price") or 0.0,
             "budget": self.money(values),
             "concurrency": _whole(values[self.concurrency], "concurrency", 64),
+            "timeout_s": _whole(values[self.timeout_s], "timeout_s", 3600),
         }
 
     def by_rules(self, values: Values) -> bool:
@@ -171,8 +173,8 @@ def _endpoint_fields() -> tuple[Any, ...]:
     with gr.Row():
         prompt_price, completion_price = _typed("prompt_price", ""), _typed("completion_price", "")
     with gr.Row():
-        budget, concurrency = _typed("budget", ""), _typed("concurrency", "8")
-    return preset, base_url, model, prompt_price, completion_price, budget, concurrency
+        budget, concurrency, timeout_s = _typed("budget", ""), _typed("concurrency", "8"), _typed("timeout_s", "300")
+    return preset, base_url, model, prompt_price, completion_price, budget, concurrency, timeout_s
 
 
 def _typed(name: str, value: str) -> gr.Textbox:
