@@ -16,20 +16,21 @@ from studio.errors import DatasetError
 from studio.house import Studio
 from studio.i18n import text
 from studio.pages.hub_import import build_hub_import
-from studio.pages.import_view import REPORT_JS, import_preview, import_report
+from studio.pages.import_view import COLUMNS_JS, REPORT_JS, columns_form, import_preview, import_report
 from studio.pages.language import label, locale, shows_errors
-from studio.pages.markup import notice
+from studio.pages.markup import notice, whole_number
 from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.shell import Shell, chosen, moment
 
 # In the browser, so that a name typed while the file comes in is not overwritten by an answer that is on its way.
 NAME_JS = "(files, name) => name || (files?.[0]?.orig_name ?? '').replace(/\\.[^.]*$/, '')"
 
-# The fields that a person may say the column of; the ids of their choices in the page are import-<field>-column.
+# The fields that a person may say the column of.
 FIELDS = ("question", "answer", "subject", "tags", "fact_id")
 # Choices that are no column; no header is written like this.
 ROWS = "="
 BLOCKS = (2, 4, 8, 16, 32)
+IN_TURN: dict[str, Any] = QUIET | {"trigger_mode": "multiple", "concurrency_limit": 1}
 Form = dict[Any, Any]  # what a person has said, by component
 
 
@@ -39,9 +40,9 @@ class Importer:
 
     files: gr.File
     name: gr.Textbox
-    mapping: gr.Row
-    columns: dict[str, gr.Dropdown]  # by field
     start: gr.Button
+    columns: gr.HTML
+    asked: gr.State  # the choice of each field
     preview: gr.HTML
     report: gr.HTML
 
@@ -50,13 +51,14 @@ def build_import_panel(studio: Studio, shell: Shell) -> Dependency:
     """The panel; the event returned is the end of an import."""
     panel = _build(studio)
     handlers = _Import(studio, shell, panel)
-    form: set[Block] = {panel.files, panel.name, shell.person, *panel.columns.values()}
+    form: set[Block] = {panel.files, panel.name, panel.asked, shell.person}
     # Of several changes on their way the last one counts.
     late = QUIET | {"trigger_mode": "always_last"}
     panel.files.upload(None, [panel.files, panel.name], panel.name, js=NAME_JS)
-    opened = [panel.preview, panel.mapping, *panel.columns.values()]
-    panel.files.change(handlers.on_files, [panel.files, panel.name], opened, **late)
-    gr.on([column.input for column in panel.columns.values()], handlers.on_preview, form, panel.preview, **late)
+    panel.files.change(handlers.on_files, form, [panel.columns, panel.asked, panel.preview], **late)
+    # Apart from the preview, so that a choice counts at once; the last of quick ones would be lost with `late`.
+    panel.columns.input(on_columns, None, panel.asked, **IN_TURN)
+    panel.asked.change(handlers.on_preview, form, panel.preview, **late)
     panel.name.blur(handlers.on_preview, form, panel.preview, **late)
     panel.report.click(lambda: ("facts", moment()), outputs=shell.section, **QUIET)
     return panel.start.click(
@@ -83,18 +85,10 @@ def _build(studio: Studio) -> Importer:
                 )
                 start = gr.Button(label("files_page.import_start"), variant="primary", elem_id="import-start")
         build_hub_import(studio, files, name)
-        with gr.Row(visible=False, elem_id="import-columns") as mapping:
-            columns = {field: _column(field) for field in FIELDS}
+        columns = drawn("import-columns", js=COLUMNS_JS)
         preview = drawn("import-preview")
-    return Importer(files, name, mapping, columns, start, preview, drawn("import-report", js=REPORT_JS))
-
-
-def _column(field: str) -> gr.Dropdown:
-    return gr.Dropdown(
-        label=label(f"files_page.column_of_{field}"),
-        min_width=150,
-        elem_id=f"import-{field}-column",
-    )
+    report = drawn("import-report", js=REPORT_JS)
+    return Importer(files, name, start, columns, gr.State({}), preview, report)
 
 
 class _Import:
@@ -106,18 +100,25 @@ class _Import:
         self.datasets = studio.datasets
         self.panel = panel
 
-    def on_files(self, files: list[str] | None, name: str, request: gr.Request) -> tuple[Any, ...]:
+    def on_files(self, form: Form, request: gr.Request) -> tuple[Any, ...]:
         """Other files have other columns: every choice begins anew."""
+        files = form[self.panel.files]
         if not files:
-            return "", gr.Row(visible=False), *(gr.skip() for _ in FIELDS)
+            return "", {}, ""
         columns, found = self.datasets.columns_of_files([Path(file) for file in files])
-        choices = [_choices(field, columns, found.get(field), locale(request)) for field in FIELDS]
-        shown = [gr.Dropdown(choices=choice, value="") for choice in choices]
-        return self._preview(files, name, ImportPlan(), request), gr.Row(visible=True), *shown
+        choices = {field: _choices(field, columns, found.get(field), locale(request)) for field in FIELDS}
+        return columns_form(choices, locale(request)), {}, self.on_preview({**form, self.panel.asked: {}}, request)
 
     def on_preview(self, form: Form, request: gr.Request) -> str:
-        files = form[self.panel.files]
-        return self._preview(files, form[self.panel.name], self._plan(form), request) if files else ""
+        """What is wrong is said where the choices are that mend it."""
+        files, name = form[self.panel.files], form[self.panel.name]
+        if not files:
+            return ""
+        try:
+            preview = self.datasets.preview_import(name, [Path(file) for file in files], _plan(form[self.panel.asked]))
+        except DatasetError as error:
+            return notice(error.text(locale(request)), "failed")
+        return import_preview(preview, locale(request))
 
     @shows_errors
     def on_import(self, form: Form, request: gr.Request) -> tuple[Any, ...]:
@@ -125,23 +126,13 @@ class _Import:
         if not files:
             raise DatasetError("files_page.choose_a_file")
         author = form[self.shell.person] or ""
-        report = self.datasets.import_files(name, [Path(file) for file in files], self._plan(form), author)
+        report = self.datasets.import_files(name, [Path(file) for file in files], _plan(form[self.panel.asked]), author)
         return import_report(report, name, locale(request)), None, "", chosen(self.studio, name), moment()
 
-    def _preview(self, files: list[str], name: str, plan: ImportPlan, request: gr.Request) -> str:
-        """What is wrong is said where the choices are that mend it."""
-        try:
-            preview = self.datasets.preview_import(name, [Path(file) for file in files], plan)
-        except DatasetError as error:
-            return notice(error.text(locale(request)), "failed")
-        return import_preview(preview, locale(request))
 
-    def _plan(self, form: Form) -> ImportPlan:
-        said = {field: form[column] or "" for field, column in self.panel.columns.items()}
-        if not said["fact_id"].startswith(ROWS):
-            return ImportPlan(columns=said)
-        lines = said["fact_id"].removeprefix(ROWS)
-        return ImportPlan(columns=said | {"fact_id": ""}, facts=int(lines) if lines else "rows")
+def on_columns(event: gr.EventData) -> dict[str, str]:
+    """What a person has chosen for each field."""
+    return {field: str(event.asked.get(field) or "") for field in FIELDS}
 
 
 def _choices(field: str, columns: list[str], found: str | None, language: str) -> list[tuple[str, str]]:
@@ -155,3 +146,10 @@ def _choices(field: str, columns: list[str], found: str | None, language: str) -
         special.append((text("files_page.facts_rows", language), ROWS))
         special += [(text("files_page.facts_blocks", language, number=number), f"={number}") for number in BLOCKS]
     return [*special, *((column, column) for column in columns)]
+
+
+def _plan(asked: dict[str, str]) -> ImportPlan:
+    of_facts = asked.get("fact_id", "")
+    if not of_facts.startswith(ROWS):
+        return ImportPlan(columns=asked)
+    return ImportPlan(columns=asked | {"fact_id": ""}, facts=whole_number(of_facts.removeprefix(ROWS)) or "rows")

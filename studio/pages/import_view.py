@@ -1,6 +1,6 @@
 """What an import would do and what it did, as HTML; it must not know how a file is read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from studio.datasets import ImportPreview, ImportReport, RejectedLine
 from studio.i18n import text
@@ -12,6 +12,22 @@ MOST_REJECTED_SHOWN = 50
 REPORT_JS = (
     "element.addEventListener('click', (event) => { if (event.target.closest('button')) trigger('click', {}); });"
 )
+
+# Every choice is told at once, so that the server knows all of them from one event.
+COLUMNS_JS = """
+element.addEventListener('change', () => trigger('input', {asked: Object.fromEntries(
+  [...element.querySelectorAll('select')].map((choice) => [choice.dataset.field, choice.value]))}));
+"""
+
+
+def columns_form(choices: Mapping[str, Sequence[tuple[str, str]]], locale: str) -> str:
+    """A choice for each field: labels and values, the first of them what is found by itself."""
+    fields = []
+    for field, options in choices.items():
+        listed = "".join(element("option", words(label), value=value) for label, value in options)
+        name = words(text(f"files_page.column_of_{field}", locale))
+        fields.append(element("label", name + element("select", listed, data_field=field), "oboe-filter"))
+    return "".join(fields)
 
 
 def import_preview(preview: ImportPreview, locale: str) -> str:
