@@ -5,6 +5,7 @@ Layout first, then the wiring. An import goes on in the studio whatever the brow
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from studio.house import Studio
 from studio.pages import documents_view as view
 from studio.pages.language import label, locale, say, show, shows_errors, tell
 from studio.pages.markup import empty, whole_number
-from studio.pages.parts import PRIVATE, QUIET, drawn
+from studio.pages.parts import QUIET, drawn
 from studio.pages.shell import Shell, chosen, moment
 
 TICK_S = 0.5
@@ -166,7 +167,7 @@ def _wire_jobs(handlers: "_Documents", shell: Shell, section: Section) -> None:
         handlers.on_import,
         {importer.file, importer.folder, importer.name, shell.dataset, shell.person},
         [*shown, importer.panel, importer.file, importer.folder, importer.name, shell.dataset, shell.changed],
-        **PRIVATE,
+        **QUIET,
     )
     section.timer.tick(handlers.on_tick, shell.dataset, [*shown, shell.changed], **QUIET)
     clicked = [*shown, section.listed.article, shell.changed]
@@ -176,9 +177,9 @@ def _wire_jobs(handlers: "_Documents", shell: Shell, section: Section) -> None:
 def _wire_chooser(handlers: "_Documents", shell: Shell, chooser: Chooser) -> None:
     typed = [shell.dataset, chooser.words, chooser.mode, chooser.times]
     asked = [chooser.confirm, chooser.waiting]
-    gr.on([chooser.count.click, chooser.words.submit], handlers.on_count, typed, asked, **PRIVATE)
+    gr.on([chooser.count.click, chooser.words.submit], handlers.on_count, typed, asked, **QUIET)
     chooser.confirm.click(
-        handlers.on_confirm, [shell.dataset, chooser.waiting, shell.person], [*asked, shell.changed], **PRIVATE
+        handlers.on_confirm, [shell.dataset, chooser.waiting, shell.person], [*asked, shell.changed], **QUIET
     )
 
 
@@ -255,24 +256,31 @@ class _Documents:
     @shows_errors
     def on_count(
         self, dataset: str | None, words: str, mode: str, times: str, request: gr.Request
-    ) -> tuple[str, tuple[Selection, int]]:
-        selection = _selection(words, mode, times)
-        selected = self.documents.count(_named(dataset), selection)
-        return view.confirmation(selection, selected, locale(request)), (selection, selected.number)
+    ) -> Iterator[tuple[Any, ...]]:
+        selection, name = _selection(words, mode, times), _named(dataset)
+        yield view.working(locale(request)), None
+        selected = self.documents.count(name, selection)
+        yield view.confirmation(selection, selected, locale(request)), (selection, selected.number)
 
     @shows_errors
     def on_confirm(
         self, dataset: str, waiting: Waiting, person: str, event: gr.EventData, request: gr.Request
-    ) -> tuple[Any, ...]:
+    ) -> Iterator[tuple[Any, ...]]:
         if event.act != "yes" or waiting is None:
-            return "", None, gr.skip()
-        if isinstance(waiting, str):
-            number = self.documents.delete_all(dataset)
-            tell("documents_page.deleted", request, number=f"{number:,}")
-        else:
-            number = self.documents.select(dataset, waiting[0], expected=waiting[1], author=person or "")
-            tell("documents_page.left_out", request, number=f"{number:,}")
-        return "", None, moment()
+            yield "", None, gr.skip()
+            return
+        yield view.working(locale(request)), None, gr.skip()
+        try:
+            if isinstance(waiting, str):
+                number, said = self.documents.delete_all(dataset), "documents_page.deleted"
+            else:
+                number = self.documents.select(dataset, waiting[0], expected=waiting[1], author=person or "")
+                said = "documents_page.left_out"
+        except DatasetError:
+            yield "", None, gr.skip()
+            raise
+        tell(said, request, number=f"{number:,}")
+        yield "", None, moment()
 
     def on_search(self, dataset: str | None, search: str, seen: Seen, request: gr.Request) -> tuple[Any, ...]:
         if dataset is None:

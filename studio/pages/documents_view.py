@@ -154,6 +154,11 @@ def confirmation(selection: Selection, selected: Selected, locale: str) -> str:
     return notice(sentence, "info", examples if selected.examples else "") + _yes_or_no(yes, locale)
 
 
+def working(locale: str) -> str:
+    """Stands where an answer will, for the seconds that reading all texts takes."""
+    return words(text("documents_page.working", locale), "oboe-muted", "p") + bar(None)
+
+
 def deletion(counts: DocumentCounts, locale: str) -> str:
     """Asks before every article is deleted, which cannot be undone."""
     number = f"{counts.documents:,}"
@@ -164,8 +169,9 @@ def deletion(counts: DocumentCounts, locale: str) -> str:
 def exported(path: Path, number: int, locale: str) -> str:
     """The way to a file that was written."""
     sentence = text("documents_page.exported", locale, number=f"{number:,}", size=size_text(path.stat().st_size))
-    link = words(path.name)
-    return notice(sentence, "ok") + element("a", link, href=f"gradio_api/file={quote(str(path))}", download=path.name)
+    link = words(text("documents_page.download", locale, file=path.name))
+    address = f"gradio_api/file={quote(str(path))}"
+    return notice(sentence, "ok") + element("a", link, "oboe-button", href=address, download=path.name)
 
 
 def job_line(job: DocumentJob | None, titles: dict[int, str], locale: str) -> str:

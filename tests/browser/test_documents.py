@@ -100,3 +100,12 @@ def test_all_articles_are_deleted_after_a_question(page: Page) -> None:
     expect(page.locator("#documents-confirm")).to_contain_text("元に戻せません")
     page.locator("#documents-confirm [data-act=yes]").click()
     expect(page.locator("#documents-counts")).to_contain_text("文書がまだありません")
+
+
+def test_a_source_that_is_none_leaves_what_was_typed(page: Page) -> None:
+    typed = page.locator("#documents-folder textarea, #documents-folder input")
+    typed.fill("/nowhere/銀魂")
+    page.locator("#documents-start").click()
+    expect(page.locator(".toast-body.error")).to_contain_text("見つからない")
+    expect(typed).to_have_value("/nowhere/銀魂")
+    expect(page.get_by_text("エラー", exact=True)).to_have_count(0)
