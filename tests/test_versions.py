@@ -221,10 +221,13 @@ def test_a_version_divides_as_its_dataset_did(datasets: Datasets, versions: Vers
 
 
 def test_a_deleted_dataset_takes_its_versions_along(datasets: Datasets, versions: Versions) -> None:
-    name = fresh(datasets)
+    kept, name = fresh(datasets), fresh(datasets)
+    versions.freeze(kept, "v1")
+    images = datasets.store.read().execute("SELECT count(*) FROM image").fetchone()
     versions.freeze(name, "v1")
     versions.set_splits(name, Splits(seed=7))
     datasets.delete(name)
+    assert datasets.store.read().execute("SELECT count(*) FROM image").fetchone() == images
     datasets.create(name)
     assert versions.all(name) == []
     assert versions.splits(name) == Splits()

@@ -65,6 +65,7 @@ class Datasets:
             _forget_edits(db, dataset_id)
             for table in ("finding", "question", "document", "version", "example", "fact"):
                 db.execute(f"DELETE FROM {table} WHERE dataset_id = ?", (dataset_id,))
+            db.execute("DELETE FROM image WHERE sha256 NOT IN (SELECT sha256 FROM version_entry)")
             db.execute("DELETE FROM dataset WHERE id = ?", (dataset_id,))
 
     def require(self, name: str) -> int:
