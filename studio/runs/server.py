@@ -185,7 +185,9 @@ class ModelServer:
             if status is not None and status.state == "failed":
                 raise ServerFailed(status.reason_code or "runs.error_server_start", **_values(status))
             if not lives:
-                self._refuse_during_run()  # the lease went to a run meanwhile
+                # A run may have taken the lease; who takes it ends the server first and writes the run down after.
+                with handover(self.data_dir):
+                    self._refuse_during_run()
                 raise ServerFailed("runs.error_server_gone", line=last_words.last_line(self.folder / "server.log"))
             if status is not None and status.state == "ready":
                 return status
