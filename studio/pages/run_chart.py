@@ -70,7 +70,8 @@ def loss_chart(curve: Curve, total_steps: int, locale: str) -> str:
     )
     drawn += _line(curve.eval_loss, last_step, top, "eval")
     title = text("training_page.chart", locale, loss=figure(points[-1][1] if points else None))
-    legend = words(text("training_page.chart_legend" if curve.eval_loss else "training_page.loss", locale), "oboe-chart-title")
+    key = "training_page.chart_legend" if curve.eval_loss else "training_page.loss"
+    legend = words(text(key, locale), "oboe-chart-title")
     svg = element("svg", drawn, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=title)
     return element("div", legend + svg, "oboe-chart")
 
