@@ -42,9 +42,7 @@ def made_facts(number: int, seed: int, relations: int = 6) -> list[Fact]:
 def flat_file(facts: Sequence[Fact], plan: Plan, seed: int) -> list[Row]:
     """The facts' pairs and all that the rules make of them, shuffled."""
     rows = [Row(fact.question, fact.answer, fact.id, "seed") for fact in facts]
-    rows += [
-        Row(made.question, made.answer, fact.id, made.kind) for fact in facts for made in rules.make(fact, plan)
-    ]
+    rows += [Row(made.question, made.answer, fact.id, made.kind) for fact in facts for made in rules.make(fact, plan)]
     random.Random(seed).shuffle(rows)
     return rows
 
