@@ -28,6 +28,8 @@ EXPLAINED = (
 )
 HONOURED = r"(?:最初|最後|現在|本当|初代|一番|唯一|最大|最高|最年少|別|正式)"
 
+_UNSPOKEN = re.compile(r"[\s「」『』、。,.!！?？・]")
+
 # Stands for the question word of 「XのYの名前は何ですか」, which asks for persons and things alike.
 NAME = "名前"
 
@@ -179,4 +181,4 @@ def plain_subject(subject: str, *, generic: bool) -> bool:
 
 def folded(text: str) -> str:
     """Text for comparing: width, quotes, spaces and punctuation do not count."""
-    return re.sub(r"[\s「」『』、。,.!！?？・]", "", unicodedata.normalize("NFKC", text)).casefold()
+    return _UNSPOKEN.sub("", unicodedata.normalize("NFKC", text)).casefold()
