@@ -76,10 +76,10 @@ def _wire(handlers: "_List", shell: Shell, parts: Parts) -> None:
         handlers.editing.editor.selected,
     }  # fmt: skip
     view = [parts.table, parts.number]
-    late: dict[str, Any] = QUIET | {"trigger_mode": "always_last"}
     shell.changed.change(handlers.on_show, said, [*view, parts.counts, parts.filters], **QUIET)
-    parts.search.change(handlers.on_search, said, [*view, parts.filters], **late)
-    parts.filters.input(handlers.on_filter, said, [*view, parts.filters, parts.asked], **late)
+    parts.search.change(handlers.on_search, said, [*view, parts.filters], trigger_mode="always_last", **QUIET)
+    # An event carries which filter it is: of several in a row none may be left out.
+    parts.filters.input(handlers.on_filter, said, [*view, parts.filters, parts.asked], trigger_mode="multiple", **QUIET)
     parts.table.select(handlers.on_select, None, handlers.editing.editor.parts(), **QUIET)
     asking = [*view, parts.confirm, parts.pending, shell.changed]
     parts.table.click(handlers.on_table, said, asking, **QUIET)
