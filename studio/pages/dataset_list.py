@@ -67,7 +67,8 @@ def build_dataset_list(studio: Studio, shell: Shell) -> None:
     _wire(handlers, shell, parts)
     opened = [parts.number, parts.asked, parts.pending, parts.confirm, *editor.parts()]
     shell.dataset.input(handlers.on_open, None, opened, **QUIET)
-    imported.success(handlers.on_open, None, opened, **QUIET)
+    # First the panel beside the table is emptied, then the table drawn: who clicks a row at once must not lose it.
+    imported.success(handlers.on_open, None, opened, **QUIET).then(moment, outputs=shell.changed, **QUIET)
 
 
 def _wire(handlers: "_List", shell: Shell, parts: Parts) -> None:

@@ -22,9 +22,6 @@ from studio.pages.markup import notice, whole_number
 from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.shell import Shell, chosen, moment
 
-# In the browser, so that a name typed while the file comes in is not overwritten by an answer that is on its way.
-NAME_JS = "(files, name) => name || (files?.[0]?.orig_name ?? '').replace(/\\.[^.]*$/, '')"
-
 # The fields that a person may say the column of.
 FIELDS = ("question", "answer", "subject", "tags", "fact_id")
 # Choices that are no column; no header is written like this.
@@ -48,13 +45,12 @@ class Importer:
 
 
 def build_import_panel(studio: Studio, shell: Shell) -> Dependency:
-    """The panel; the event returned is the end of an import."""
+    """The panel; the event returned is the end of an import, after which `shell.changed` is for the caller to set."""
     panel = _build(studio)
     handlers = _Import(studio, shell, panel)
     form: set[Block] = {panel.files, panel.name, panel.asked, shell.person}
     # Of several changes on their way the last one counts.
     late = QUIET | {"trigger_mode": "always_last"}
-    panel.files.upload(None, [panel.files, panel.name], panel.name, js=NAME_JS)
     panel.files.change(handlers.on_files, form, [panel.columns, panel.asked, panel.preview], **late)
     # Apart from the preview, so that a choice counts at once; the last of quick ones would be lost with `late`.
     panel.columns.input(on_columns, None, panel.asked, **IN_TURN)
@@ -62,7 +58,7 @@ def build_import_panel(studio: Studio, shell: Shell) -> Dependency:
     panel.name.blur(handlers.on_preview, form, panel.preview, **late)
     panel.report.click(lambda: ("facts", moment()), outputs=shell.section, **QUIET)
     return panel.start.click(
-        handlers.on_import, form, [panel.report, panel.files, panel.name, shell.dataset, shell.changed], **PRIVATE
+        handlers.on_import, form, [panel.report, panel.files, panel.name, shell.dataset], **PRIVATE
     )
 
 
@@ -81,6 +77,7 @@ def _build(studio: Studio) -> Importer:
                 name = gr.Textbox(
                     label=label("files_page.import_name"),
                     info=label("files_page.import_name_help"),
+                    placeholder=label("files_page.import_name_default"),
                     elem_id="import-name",
                 )
                 start = gr.Button(label("files_page.import_start"), variant="primary", elem_id="import-start")
@@ -111,9 +108,10 @@ class _Import:
 
     def on_preview(self, form: Form, request: gr.Request) -> str:
         """What is wrong is said where the choices are that mend it."""
-        files, name = form[self.panel.files], form[self.panel.name]
+        files = form[self.panel.files]
         if not files:
             return ""
+        name = self._name(form)
         try:
             preview = self.datasets.preview_import(name, [Path(file) for file in files], _plan(form[self.panel.asked]))
         except DatasetError as error:
@@ -122,12 +120,18 @@ class _Import:
 
     @shows_errors
     def on_import(self, form: Form, request: gr.Request) -> tuple[Any, ...]:
-        files, name = form[self.panel.files], form[self.panel.name].strip()
+        files = form[self.panel.files]
         if not files:
             raise DatasetError("files_page.choose_a_file")
+        name = self._name(form)
         author = form[self.shell.person] or ""
         report = self.datasets.import_files(name, [Path(file) for file in files], _plan(form[self.panel.asked]), author)
-        return import_report(report, name, locale(request)), None, "", chosen(self.studio, name), moment()
+        return import_report(report, name, locale(request)), None, "", chosen(self.studio, name)
+
+    def _name(self, form: Form) -> str:
+        """The dataset's name as typed, else the first file's."""
+        typed: str = form[self.panel.name].strip()
+        return typed or Path(form[self.panel.files][0]).stem
 
 
 def on_columns(event: gr.EventData) -> dict[str, str]:
