@@ -66,6 +66,7 @@ def test_the_adapter_is_peft_s_and_names_no_folder_but_the_configured_base(finis
     assert sorted(path.name for path in finished_run.adapter.iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",
+        "base.json",
     ]
     settings = json.loads((finished_run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
     assert settings["base_model_name_or_path"] == finished_run.read_config().base_model
