@@ -14,6 +14,7 @@ import pytest
 from studio.datasets import Datasets
 from studio.errors import DatasetError
 from studio.store import open_store
+from tests.import_fixtures import pairs, written
 
 PAIRS = [("主人公は誰ですか？", "レベッカ宮本です。"), ("舞台はどこ、\n教えて", '"桃月"学園、です')]
 
@@ -23,15 +24,6 @@ def datasets(tmp_path: Path) -> Iterator[Datasets]:
     store = open_store(tmp_path / "studio.db")
     yield Datasets(store)
     store.close()
-
-
-def pairs(datasets: Datasets, name: str = "a") -> list[tuple[str, str]]:
-    return [(example.question, example.answer) for example in datasets.page(name, size=100).examples]
-
-
-def written(path: Path, *records: object) -> Path:
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
-    return path
 
 
 RECORDS = {

@@ -14,6 +14,7 @@ from studio.datasets import Datasets
 from studio.datasets.importing import ImportPlan
 from studio.errors import DatasetError
 from studio.store import open_store
+from tests.import_fixtures import pairs, written
 
 
 @pytest.fixture
@@ -21,15 +22,6 @@ def datasets(tmp_path: Path) -> Iterator[Datasets]:
     store = open_store(tmp_path / "studio.db")
     yield Datasets(store)
     store.close()
-
-
-def pairs(datasets: Datasets, name: str = "a") -> list[tuple[str, str]]:
-    return [(example.question, example.answer) for example in datasets.page(name, size=100).examples]
-
-
-def written(path: Path, *records: object) -> Path:
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
-    return path
 
 
 def workbook(path: Path, *rows: tuple[object, ...]) -> Path:

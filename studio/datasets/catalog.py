@@ -13,6 +13,7 @@ from studio.datasets.facts import edit_example, edit_fact, merge_facts, pairs_of
 from studio.datasets.filters import EVERYTHING, Filter, Selection
 from studio.datasets.history import HistoryEntry, history_of
 from studio.datasets.importing import AS_FOUND, Arrangement, ImportPlan, existing_pairs, insert
+from studio.datasets.lookup import find_dataset, require_dataset
 from studio.datasets.model import (
     Counts,
     Example,
@@ -31,7 +32,7 @@ from studio.datasets.reading import read_files
 from studio.datasets.search import counts_of, facets_of, facts_of, page_of, require_example, require_fact
 from studio.datasets.splits import frozen_examples_of
 from studio.datasets.text import clean, excerpt, is_short_answer
-from studio.errors import DatasetError, UnknownDataset
+from studio.errors import DatasetError
 from studio.store import Store
 from training.contract import RunConfig, TrainingExample, now
 
@@ -54,14 +55,14 @@ class Datasets:
     def create(self, name: str) -> int:
         """Make an empty dataset and return its id."""
         with self.store.write() as db:
-            if _find(db, name) is not None:
+            if find_dataset(db, name) is not None:
                 raise DatasetError("dataset.error_name_taken", name=name.strip())
             return _create(db, name)
 
     def delete(self, name: str) -> None:
         """Remove a dataset with all it holds; this is not undoable."""
         with self.store.write() as db:
-            dataset_id = _require(db, name)
+            dataset_id = require_dataset(db, name)
             _forget_edits(db, dataset_id)
             for table in ("finding", "question", "document", "version", "example", "fact"):
                 db.execute(f"DELETE FROM {table} WHERE dataset_id = ?", (dataset_id,))
@@ -70,32 +71,32 @@ class Datasets:
 
     def require(self, name: str) -> int:
         """The id of a dataset that exists."""
-        return _require(self.store.read(), name)
+        return require_dataset(self.store.read(), name)
 
     def counts(self, name: str) -> Counts:
         """How many facts and examples the dataset holds."""
         db = self.store.read()
-        return counts_of(db, _require(db, name))
+        return counts_of(db, require_dataset(db, name))
 
     def page(self, name: str, *, filter: Filter = EVERYTHING, number: int = 1, size: int = 50) -> Page:
         """Examples that a filter lets through, at most 100 a page; a number out of range takes the nearest page."""
         db = self.store.read()
-        return page_of(db, _require(db, name), filter, number, size)
+        return page_of(db, require_dataset(db, name), filter, number, size)
 
     def count(self, name: str, selection: Selection) -> int:
         """How many examples a filter or a list of ids means."""
         db = self.store.read()
-        return count_of(db, _require(db, name), selection)
+        return count_of(db, require_dataset(db, name), selection)
 
     def deletion_count(self, name: str, selection: Selection) -> int:
         """How many examples go when these are deleted: a seed takes its fact along."""
         db = self.store.read()
-        return deletion_count_of(db, _require(db, name), selection)
+        return deletion_count_of(db, require_dataset(db, name), selection)
 
     def facets(self, name: str) -> Facets:
         """What there is to filter the dataset by."""
         db = self.store.read()
-        return facets_of(db, _require(db, name))
+        return facets_of(db, require_dataset(db, name))
 
     def example(self, example_id: int) -> Example:
         """One example of any dataset."""
@@ -109,7 +110,7 @@ class Datasets:
     def facts(self, name: str) -> list[Fact]:
         """Every fact, in the order of creation."""
         db = self.store.read()
-        return list(facts_of(db, _require(db, name)))
+        return list(facts_of(db, require_dataset(db, name)))
 
     def fact(self, fact_id: int) -> Fact:
         """One fact of any dataset."""
@@ -120,7 +121,7 @@ class Datasets:
         question, answer = clean(question, "question"), clean(answer, "answer")
         style = "short" if is_short_answer(answer) else "detailed"
         with self.store.write() as db:
-            edit = Edit(db, _require(db, name), "dataset.undone_add", author=author, question=excerpt(question))
+            edit = Edit(db, require_dataset(db, name), "dataset.undone_add", author=author, question=excerpt(question))
             (fact_id,) = edit.add_facts([NewFact()])
             (example_id,) = edit.add_examples([NewExample(fact_id, "seed", style, "accepted", question, answer)])
         return self.example(example_id)
@@ -134,40 +135,40 @@ class Datasets:
             EditConflict: `expected` is given and the example was changed since that moment.
         """
         with self.store.write() as db:
-            edit_example(db, _require(db, name), example_id, author, fields)
+            edit_example(db, require_dataset(db, name), example_id, author, fields)
         return self.example(example_id)
 
     def set_status(self, name: str, selection: Selection, status: ExampleStatus, author: str = "") -> int:
         """Accept, reject or reopen examples as one undoable step; return how many had another status."""
         with self.store.write() as db:
-            return set_status(db, _require(db, name), selection, status, author)
+            return set_status(db, require_dataset(db, name), selection, status, author)
 
     def add_tag(self, name: str, selection: Selection, tag: str, author: str = "") -> int:
         """Tag the facts of examples as one undoable step; return how many facts had it not."""
         with self.store.write() as db:
-            return add_tag(db, _require(db, name), selection, tag, author)
+            return add_tag(db, require_dataset(db, name), selection, tag, author)
 
     def delete_examples(self, name: str, selection: Selection, author: str = "") -> int:
         """Delete examples and return how many went; a seed takes its fact and all the fact's examples along."""
         with self.store.write() as db:
-            return delete_examples(db, _require(db, name), selection, author)
+            return delete_examples(db, require_dataset(db, name), selection, author)
 
     def edit_fact(self, name: str, fact_id: int, *, author: str = "", **fields: Unpack[NewFactFields]) -> Fact:
         """Change what a fact says of its subject, tags, key terms and the length of its answer."""
         with self.store.write() as db:
-            edit_fact(db, _require(db, name), fact_id, author, fields)
+            edit_fact(db, require_dataset(db, name), fact_id, author, fields)
         return self.fact(fact_id)
 
     def merge_facts(self, name: str, ids: Sequence[int], author: str = "") -> Fact:
         """Make several facts one: the first keeps its seed, the others' seeds become phrasings of it."""
         with self.store.write() as db:
-            fact_id = merge_facts(db, _require(db, name), ids, author)
+            fact_id = merge_facts(db, require_dataset(db, name), ids, author)
         return self.fact(fact_id)
 
     def split_fact(self, name: str, fact_id: int, example_ids: Sequence[int], author: str = "") -> Fact:
         """Make a fact of some of a fact's examples, the first of them its seed, and return it."""
         with self.store.write() as db:
-            new_id = split_fact(db, _require(db, name), fact_id, example_ids, author)
+            new_id = split_fact(db, require_dataset(db, name), fact_id, example_ids, author)
         return self.fact(new_id)
 
     def add_examples(self, name: str, made: Sequence[MadeExample], author: str = "") -> int:
@@ -176,7 +177,7 @@ class Datasets:
         What its fact has already is left out, and so is what was made of a fact deleted meanwhile.
         """
         with self.store.write() as db:
-            dataset_id = _require(db, name)
+            dataset_id = require_dataset(db, name)
             new = _new_to_their_facts(db, dataset_id, made)
             if new:
                 Edit(db, dataset_id, "dataset.undone_augment", author=author, number=len(new)).add_examples(new)
@@ -189,7 +190,7 @@ class Datasets:
             DatasetError: there is none, or somebody else has changed the same since.
         """
         with self.store.write() as db:
-            return undo_last(db, _require(db, name), author)
+            return undo_last(db, require_dataset(db, name), author)
 
     def import_file(
         self, name: str, path: Path, mapping: Mapping[str, str] | None = None, author: str = ""
@@ -205,7 +206,7 @@ class Datasets:
         # Before the transaction: to propose the facts of a long file takes seconds.
         arranged = Arrangement(read_files(paths, plan.columns), plan.facts)
         with self.store.write() as db:
-            found = _find(db, name)
+            found = find_dataset(db, name)
             dataset_id = _create(db, name) if found is None else found
             insert(db, dataset_id, arranged.settle(existing_pairs(db, dataset_id)), author)
             counts = counts_of(db, dataset_id)
@@ -218,19 +219,19 @@ class Datasets:
     def preview_import(self, name: str, paths: Sequence[Path], plan: ImportPlan = AS_FOUND) -> ImportPreview:
         """What an import would bring in and leave out, judged by the first lines of each file; nothing is changed."""
         db = self.store.read()
-        found = _find(db, name)
+        found = find_dataset(db, name)
         return preview_of(paths, plan, existing_pairs(db, found) if found is not None else {})
 
     def export_file(self, name: str, wanted: Export | str, folder: Path) -> Path:
         """Write the dataset into a file named after it and the format in `folder` and return its path."""
         db = self.store.read()
         wanted = Export(wanted) if isinstance(wanted, str) else wanted
-        return export(db, _require(db, name), wanted, folder / name.strip())
+        return export(db, require_dataset(db, name), wanted, folder / name.strip())
 
     def frozen_examples(self, name: str, config: RunConfig) -> list[TrainingExample]:
         """The accepted examples with their splits by fact; the same seed gives the same splits."""
         db = self.store.read()
-        return frozen_examples_of(db, _require(db, name), config)
+        return frozen_examples_of(db, require_dataset(db, name), config)
 
     def install_demo(self, folder: Path) -> None:
         """Import `dataset.jsonl` of the demo folder as dataset `demo`, once: a person may have deleted it."""
@@ -243,7 +244,7 @@ class Datasets:
             self.import_file(DEMO, path)
         with self.store.write() as db:
             if is_new:  # nobody did this, so nobody's undo may take it back
-                _forget_edits(db, _require(db, DEMO))
+                _forget_edits(db, require_dataset(db, DEMO))
             db.execute("INSERT OR REPLACE INTO setting (key, value) VALUES ('demo_installed', ?)", (now().isoformat(),))
 
 
@@ -267,21 +268,6 @@ def _create(db: sqlite3.Connection, name: str) -> int:
     row = (_valid_name(name), now().isoformat())
     dataset_id = db.execute("INSERT INTO dataset (name, created_at) VALUES (?, ?)", row).lastrowid
     assert dataset_id is not None
-    return dataset_id
-
-
-def _find(db: sqlite3.Connection, name: str) -> int | None:
-    # A name from a browser may hold what SQLite cannot encode; such a dataset cannot exist.
-    if not name.isprintable():
-        return None
-    row = db.execute("SELECT id FROM dataset WHERE name = ?", (name.strip(),)).fetchone()
-    return row[0] if row else None
-
-
-def _require(db: sqlite3.Connection, name: str) -> int:
-    dataset_id = _find(db, name)
-    if dataset_id is None:
-        raise UnknownDataset("dataset.error_unknown_dataset", name=excerpt(name))
     return dataset_id
 
 

@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -57,22 +57,29 @@ def export(db: sqlite3.Connection, dataset_id: int, wanted: Export, target: Path
     if format is None:
         raise DatasetError("dataset.error_export_format", format=wanted.format, known=", ".join(FORMATS))
     path = target.with_name(target.name + (f"-{wanted.format}.zip" if wanted.card else format.ending))
+    with appearing(path) as file:
+        if wanted.card:
+            _write_with_card(db, dataset_id, wanted, target.name, file)
+        else:
+            format.write(_records(db, dataset_id, wanted.filter), file)
+    return path
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to be written that has its name once it is complete. Raises StoreError where the disk refuses."""
     # Two people may export the same dataset at once.
-    unfinished = target.with_name(f"{secrets.token_hex(8)}.tmp")
+    unfinished = path.with_name(f"{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:
-            if wanted.card:
-                _write_with_card(db, dataset_id, wanted, target.name, file)
-            else:
-                format.write(_records(db, dataset_id, wanted.filter), file)
+            yield file
         os.replace(unfinished, path)
     except OSError as error:
         raise StoreError("dataset.error_export", path=path, why=error.strerror or error) from error
     finally:
         with suppress(OSError):
             unfinished.unlink()
-    return path
 
 
 def _write_with_card(db: sqlite3.Connection, dataset_id: int, wanted: Export, name: str, file: IO[bytes]) -> None:

@@ -5,8 +5,6 @@ A version lists the images of all facts and examples by their hash, so what two 
 
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 
 from pydantic import Field
@@ -23,9 +21,10 @@ from studio.datasets.images import (
     image_of,
     keep_images,
 )
+from studio.datasets.lookup import require_dataset
 from studio.datasets.splits import SplitCounts, Splits, frozen, split_counts_of, splits_of
 from studio.datasets.text import excerpt, is_storable
-from studio.errors import DatasetError, UnknownDataset
+from studio.errors import DatasetError
 from studio.store import Store
 from training.contract import Frozen, RunConfig, TrainingExample, now
 
@@ -83,19 +82,19 @@ class Versions:
     def all(self, name: str) -> list[Version]:
         """The versions of a dataset, the newest first."""
         db = self.store.read()
-        return _versions(db, _dataset(db, name))
+        return _versions(db, require_dataset(db, name))
 
     def freeze(self, name: str, version: str = "", *, author: str = "") -> Version:
         """Keep the dataset as it is under a new name; without one, the next number."""
         with self.store.write() as db:
-            return _freeze(db, _dataset(db, name), version, author)
+            return _freeze(db, require_dataset(db, name), version, author)
 
     def compare(
         self, name: str, older: str, newer: str = NOW, *, kind: ChangeKind | None = None, number: int = 1
     ) -> Comparison:
         """What `newer` holds otherwise than `older`, 50 a page, facts first; NOW stands for the dataset as it is."""
-        with _snapshot(self.store.read()) as db:
-            dataset_id = _dataset(db, name)
+        with self.store.snapshot() as db:
+            dataset_id = require_dataset(db, name)
             sides = [None if side == NOW else _find(db, dataset_id, side).id for side in (older, newer)]
             changed = changed_between(db, dataset_id, *sides)
             # A fact that came or went did so with its seed, which says more.
@@ -112,7 +111,7 @@ class Versions:
     def go_back(self, name: str, version: str, *, author: str = "") -> int:
         """Make the dataset what the version holds, in one undoable edit; return how many facts and examples changed."""
         with self.store.write() as db:
-            dataset_id = _dataset(db, name)
+            dataset_id = require_dataset(db, name)
             found = _find(db, dataset_id, version)
             changed = changed_between(db, dataset_id, None, found.id)
             if changed:
@@ -126,7 +125,7 @@ class Versions:
         It is the version that `config` names, else the dataset as it is, which is frozen where no version equals it.
         """
         with self.store.write() as db:
-            dataset_id = _dataset(db, name)
+            dataset_id = require_dataset(db, name)
             wanted = config.dataset_version
             version = _find(db, dataset_id, wanted) if wanted else _present_version(db, dataset_id)
         return version.reference, frozen(candidates_in(self.store.read(), version.id), config)
@@ -134,39 +133,19 @@ class Versions:
     def splits(self, name: str) -> Splits:
         """How the dataset is divided where a run does not say otherwise."""
         db = self.store.read()
-        return splits_of(db, _dataset(db, name))
+        return splits_of(db, require_dataset(db, name))
 
     def set_splits(self, name: str, splits: Splits) -> None:
         """Divide the dataset so from now on; runs that have started keep their own."""
         with self.store.write() as db:
-            db.execute("UPDATE dataset SET splits = ? WHERE id = ?", (splits.model_dump_json(), _dataset(db, name)))
+            values = (splits.model_dump_json(), require_dataset(db, name))
+            db.execute("UPDATE dataset SET splits = ? WHERE id = ?", values)
 
     def split_counts(self, name: str, splits: Splits | None = None) -> SplitCounts:
         """What each split holds, with the dataset's own splits or with others that are tried."""
         db = self.store.read()
-        dataset_id = _dataset(db, name)
+        dataset_id = require_dataset(db, name)
         return split_counts_of(db, dataset_id, splits or splits_of(db, dataset_id))
-
-
-@contextmanager
-def _snapshot(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All that is read sees one state, whatever is written meanwhile."""
-    db.execute("BEGIN")
-    try:
-        yield db
-    finally:
-        db.execute("COMMIT")
-
-
-def _dataset(db: sqlite3.Connection, name: str) -> int:
-    # A name from a browser may hold what SQLite cannot encode; such a dataset cannot exist.
-    row = (
-        db.execute("SELECT id FROM dataset WHERE name = ?", (name.strip(),)).fetchone() if name.isprintable() else None
-    )
-    if row is None:
-        raise UnknownDataset("dataset.error_unknown_dataset", name=excerpt(name))
-    dataset_id: int = row[0]
-    return dataset_id
 
 
 def _versions(db: sqlite3.Connection, dataset_id: int) -> list[Version]:

@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -104,7 +103,7 @@ class Checks:
         """`run` step by step: the name of each stage before it begins; nothing is kept until the last has ended."""
         dataset_id = self._datasets.require(name)
         yield "reading"
-        with _snapshot(self.store.read()) as db:
+        with self.store.snapshot() as db:
             corpus = corpus_of(db, dataset_id)
             seen = _seen(db, dataset_id)
         found: list[Found] = []
@@ -200,13 +199,3 @@ def _seen(db: sqlite3.Connection, dataset_id: int) -> dict[str, Any]:
     (asked,) = db.execute("SELECT count(*) FROM question WHERE dataset_id = ?", (dataset_id,)).fetchone()
     about = {"facts": counts.facts, "examples": counts.examples, "questions": asked}
     return {"checked_at": now().isoformat(), "edit": edit, **about}
-
-
-@contextmanager
-def _snapshot(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Several reads that see one state: an edit in between would leave examples without their facts."""
-    db.execute("BEGIN")
-    try:
-        yield db
-    finally:
-        db.execute("COMMIT")
