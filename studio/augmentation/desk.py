@@ -20,6 +20,8 @@ from studio.errors import StudioError
 ASKED_AT_MOST = 2
 # With so many tasks failed and none answered in between, the endpoint is taken for down.
 FAILED_IN_A_ROW = 20
+# So long without an answer, and the job's thread may do what can wait.
+QUIET_S = 0.01
 SENTENCES: dict[Outcome, str] = {
     "malformed": "augment.error_malformed",
     "cut_off": "augment.error_cut_off",
@@ -120,8 +122,8 @@ class Desk:
         self._purse = purse
         self._on_failure = on_failure
 
-    def answers(self, tasks: Sequence[Task]) -> Generator[Answer, None, None]:
-        """Ask for every task at once, as far as the pace allows; answers come as they are ready.
+    def answers(self, tasks: Sequence[Task]) -> Generator[Answer | None, None, None]:
+        """Ask for every task at once, as far as the pace allows; answers come as they are ready, None while none is.
 
         Raises:
             EndpointDown: the endpoint serves nothing; answers that were under way have been given.
@@ -167,19 +169,23 @@ class Desk:
                 return Answer(task, error=failed, origin="asked" if asked else "own")
             asked = True
             try:
-                entry = self._paid(task, earlier[-1].content if earlier else None)
+                outcome, reply = self._paid(task, earlier[-1].content if earlier else None)
             except FactFailed as error:
                 return Answer(task, error=error)
-            if entry.outcome == "usable":
-                return Answer(task, reply=parse(entry.content, task.expects))
-            self._on_failure(task.title, FactFailed(SENTENCES[entry.outcome]))
+            if reply:
+                return Answer(task, reply=reply)
+            self._on_failure(task.title, FactFailed(SENTENCES[outcome]))
 
-    def _collect(self, ready: "queue.SimpleQueue[Answer | None]", threads: int) -> Iterator[Answer]:
+    def _collect(self, ready: "queue.SimpleQueue[Answer | None]", threads: int) -> Iterator[Answer | None]:
         """Answers until every thread has ended; the error that ended them all comes last."""
         told = _Told()
         ending: Exception | None = None
         while threads:
-            answer = ready.get()
+            try:
+                answer = ready.get(timeout=QUIET_S)
+            except queue.Empty:
+                yield None
+                continue
             if answer is None or isinstance(answer.error, Stopped):
                 threads -= 1
             elif answer.error is None or isinstance(answer.error, FactFailed):
@@ -200,16 +206,16 @@ class Desk:
         except Exception as error:  # handed to the job's own thread, which raises what is none of a task's
             return Answer(task, error=error)
 
-    def _paid(self, task: Task, refused: str | None) -> Entry:
-        """Ask once, and return when the disk has the reply."""
+    def _paid(self, task: Task, refused: str | None) -> tuple[Outcome, Reply | Pairs | None]:
+        """Ask once, and return what was made of the reply when the disk has it."""
         self._purse.reserve()
         completion = None
         try:
             completion = self._endpoint.ask(task.title, messages(task, refused), schema(task.expects))
         finally:
             self._purse.pay(completion)
-        outcome = completion.outcome
-        if parse(completion.content, task.expects):
+        outcome, reply = completion.outcome, parse(completion.content, task.expects)
+        if reply:
             outcome = "usable"
         elif outcome == "usable":
             outcome = "malformed"
@@ -224,4 +230,4 @@ class Desk:
             completion_tokens=completion.completion_tokens,
         )
         self._ledger.append(entry)
-        return entry
+        return outcome, reply

@@ -67,7 +67,7 @@ def by_endpoint(
     desk = Desk(endpoint, ledger, purse, lambda title, error: None)
     of_id, shared = {fact.id: fact for fact in facts}, shared_answers(facts)
     try:
-        answers = {answer.task.key: answer for answer in desk.answers(list(islice(tasks, PREVIEWED)))}
+        answers = {answer.task.key: answer for answer in desk.answers(list(islice(tasks, PREVIEWED))) if answer}
     finally:
         endpoint.close()
     found = []

@@ -1,6 +1,6 @@
 """The way of one job: every fact or title goes through its generator and the gates; it must not know who waits."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -110,15 +110,15 @@ class FactJob:
             self._of_key[tasks[fact.id].key].append(fact)
         return list({task.key: task for task in tasks.values()}.values())
 
-    def receive(self, task: Task, reply: Reply | Pairs | None, failed: Exception | None) -> None:
+    def receive(self, answer: Answer) -> None:
         """Make the examples of a reply, or list why there are none."""
-        for fact in self._of_key[task.key]:
-            if isinstance(reply, Reply):
+        for fact in self._of_key[answer.task.key]:
+            if isinstance(answer.reply, Reply):
                 options = self._work.job.options
                 assert options is not None  # somebody has replied
-                self._take(fact, examples(fact, self.plan_of(fact), reply, options.model))
-            elif isinstance(failed, StudioError):
-                self._work.fail(fact.id, fact.question, Reason.of(failed))
+                self._take(fact, examples(fact, self.plan_of(fact), answer.reply, options.model))
+            elif isinstance(answer.error, StudioError):
+                self._work.fail(fact.id, fact.question, Reason.of(answer.error))
 
     def _take(self, fact: Fact, made: list[MadeExample]) -> None:
         work = self._work
@@ -141,12 +141,13 @@ class SeedJob:
         """One request for each title or part of a document."""
         return self._tasks
 
-    def receive(self, task: Task, reply: Reply | Pairs | None, failed: Exception | None) -> None:
+    def receive(self, answer: Answer) -> None:
         """Keep the pairs of a reply, or list why there are none."""
-        if isinstance(reply, Pairs):
-            self._work.take_pairs(self._place[task.key], task.title, reply.pairs)
-        elif isinstance(failed, StudioError):
-            self._work.fail(0, task.title, Reason.of(failed))
+        task = answer.task
+        if isinstance(answer.reply, Pairs):
+            self._work.take_pairs(self._place[task.key], task.title, answer.reply.pairs)
+        elif isinstance(answer.error, StudioError):
+            self._work.fail(0, task.title, Reason.of(answer.error))
 
 
 def by_endpoint(work: Work, job: FactJob | SeedJob, ledger: Ledger, connection: Connection) -> None:
@@ -164,27 +165,34 @@ def by_endpoint(work: Work, job: FactJob | SeedJob, ledger: Ledger, connection: 
     endpoint = Endpoint(connection.options, work.pace, key=connection.key, on_failure=work.attempt_failed)
     purse = Purse(named, spent, Estimate.of(tasks, ledger, named, work.job.plan).dearest)
     desk = Desk(endpoint, ledger, purse, work.attempt_failed)
+    # To make examples of a reply takes the processor from those who ask: it waits for a moment without answers.
+    replied: deque[Answer] = deque()
     try:
         with closing(desk.answers(tasks)) as answers:  # also where a full disk ends the job: its threads end first
             for answer in answers:
-                _receive(work, job, ledger, answer)
+                if answer:
+                    _count(work, ledger, answer)
+                    replied.append(answer)
+                elif replied:
+                    job.receive(replied.popleft())
     except BudgetSpent as spent_all:
         work.pausing.set()
         # What was under way then has been paid for as well by now.
         spent = named.cost(ledger.prompt_tokens, ledger.completion_tokens)
         work.change(reason=Reason.of(BudgetSpent(spent_all.key, **{**spent_all.values, "spent": f"{spent:.2f}"})))
     finally:
+        for answer in replied:
+            job.receive(answer)
         _count_money(work, ledger)
         endpoint.close()
 
 
-def _receive(work: Work, job: FactJob | SeedJob, ledger: Ledger, answer: Answer) -> None:
+def _count(work: Work, ledger: Ledger, answer: Answer) -> None:
     if answer.origin == "asked":
         work.count_fresh()
         _count_money(work, ledger)
     if answer.origin == "earlier":
         work.change(reused=work.status.reused + 1)
-    job.receive(answer.task, answer.reply, answer.error)
 
 
 def _count_money(work: Work, ledger: Ledger) -> None:
