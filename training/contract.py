@@ -21,6 +21,11 @@ Split = Literal["train", "heldout_phrasing", "heldout_fact"]
 ExampleKind = Literal["seed", "paraphrase", "reverse"]
 AnswerStyle = Literal["short", "detailed"]
 Engine = Literal["auto", "unsloth", "transformers"]
+Method = Literal["sft", "cpt", "mixed"]
+Logger = Literal["tensorboard", "trackio", "wandb"]
+QuestionSet = Literal["trained", "heldout_phrasing", "reverse", "heldout_fact", "out_of_domain"]
+
+Verdict = Literal["right", "partly", "wrong"]
 
 ENDED: frozenset[RunState] = frozenset({"finished", "stopped", "failed", "crashed"})
 
@@ -58,6 +63,15 @@ class RunConfig(Frozen):
         "", max_length=100, description="Version of the dataset that is trained; empty freezes the dataset as it is."
     )
     base_model: str = Field(min_length=1, max_length=400, description="Hub id or local folder of the base model.")
+    method: Method = Field(
+        "sft", description="What is trained: question-answer pairs (sft), documents (cpt), or both at once (mixed)."
+    )
+    init_run: str = Field(
+        "", max_length=200, description="Run whose adapter this one goes on from; empty starts a new adapter."
+    )
+    stack_adapter: bool = Field(
+        False, description="Freeze the adapter of init_run and train a new one on top, instead of training it on."
+    )
     engine: Engine = Field("auto", description="Library that loads the 4-bit base; auto takes unsloth on CUDA.")
     target_modules: tuple[str, ...] = Field(
         ("attention", "mlp", "experts"),
@@ -86,6 +100,22 @@ class RunConfig(Frozen):
     )
     heldout_phrasings: int = Field(1, ge=0, le=100, description="Question phrasings per fact kept out of training.")
     heldout_fact_share: float = Field(0.0, ge=0, lt=1, description="Share of facts kept out of training altogether.")
+    variants_per_fact: int = Field(0, ge=0, le=1000, description="Most trained examples per fact; 0 takes them all.")
+    replay_dataset: str = Field(
+        "", max_length=200, description="Dataset, or file that ships with the project, of general examples to replay."
+    )
+    replay_share: float = Field(0.0, ge=0, lt=1, description="Share of what is trained that is replayed.")
+    probe_questions: int = Field(
+        20, ge=0, le=1000, description="Questions of each set that are asked after every epoch; 0 asks none."
+    )
+    early_stopping_patience: int = Field(
+        0, ge=0, le=100, description="Probes without a better held-out score after which training ends; 0 never ends."
+    )
+    report_to: tuple[Logger, ...] = Field((), description="Where metrics go besides: tensorboard, trackio, wandb.")
+    num_processes: int = Field(1, ge=1, le=64, description="GPUs that accelerate launches a process each for.")
+    accelerate_config_file: str = Field(
+        "", max_length=400, description="Configuration file of accelerate for several machines; empty needs none."
+    )
     save_steps: int = Field(500, ge=1, description="Optimizer steps between two checkpoints.")
     seed: int = Field(42, ge=0, le=2**31 - 1, description="Seed of initialisation, order and splits.")
 
@@ -112,6 +142,50 @@ class TrainingExample(Frozen):
         return [{"role": "user", "content": self.question}, {"role": "assistant", "content": self.answer}]
 
 
+class TrainingDocument(Frozen):
+    """One line of `documents.jsonl`: an article as the run froze it."""
+
+    id: int
+    title: str
+    text: str
+
+
+class ProbeQuestion(Frozen):
+    """One line of `probe_questions.jsonl`: what is asked after every epoch, and by what its answer is judged."""
+
+    question_set: QuestionSet
+    question: str
+    reference: str
+    key_terms: tuple[tuple[str, ...], ...] = Field(
+        (), description="All terms of a right answer, each with its alternatives; empty compares with the reference."
+    )
+    tags: tuple[str, ...] = ()
+    fact_id: int | None = None
+
+
+class ProbeAnswer(Frozen):
+    """What the model answered to one question of a probe."""
+
+    question: str
+    answer: str
+    reply_state: str
+    verdict: Verdict
+
+
+class ProbeRecord(Frozen):
+    """One line of `probes.jsonl`: one question set, asked after `step` optimizer steps. Step 0 is the base."""
+
+    step: int
+    epoch: float
+    question_set: QuestionSet
+    asked: int
+    right: int
+    partly: int
+    seconds: float
+    by_tag: dict[str, tuple[int, int]] = Field(default_factory=dict, description="Right and asked of each tag.")
+    answers: tuple[ProbeAnswer, ...] = ()
+
+
 class MetricRecord(Frozen):
     """One line of `metrics.jsonl`, written after an optimizer step. `memory_bytes` is VRAM on CUDA, else resident."""
 
@@ -125,6 +199,7 @@ class MetricRecord(Frozen):
     grad_norm: float | None = None
     tokens_per_s: float | None = None
     memory_bytes: int | None = None
+    gpu_load: float | None = Field(None, ge=0, le=1, description="Share of time in which the GPU computed.")
     eta_s: float | None = None
 
 
@@ -151,6 +226,15 @@ class RunStatus(Frozen):
     trainable_parameters: int | None = None
     facts: int | None = None
     examples: int | None = None
+    documents: int | None = None
+    blocks: int | None = Field(None, description="Sequences that documents or several examples were packed into.")
+    replayed: int | None = Field(None, description="Replayed examples or documents among what is trained.")
+    useful_token_share: float | None = Field(None, ge=0, le=1, description="Share of tokens that are no padding.")
+    per_device_train_batch_size: int | None = Field(None, description="As really used: halved where memory ran out.")
+    gradient_accumulation_steps: int | None = None
+    out_of_memory_retries: int = 0
+    resumed_from_step: int | None = None
+    best_step: int | None = Field(None, description="Step of the saved adapter, where a probe chose it.")
     trained_tokens: int | None = Field(None, description="Tokens that carry loss in one pass over the data.")
     truncated: int | None = Field(None, description="Examples longer than max_length, cut at their end.")
     untrained: int | None = Field(None, description="Examples left out: no token to train remained after the cut.")
@@ -223,9 +307,14 @@ class RunFolder:
         self.root = root
         self.config = root / "config.json"  # UI, once
         self.examples = root / "examples.jsonl"  # UI, once
+        self.documents = root / "documents.jsonl"  # UI, once: TrainingDocument; absent without documents
+        self.replay = root / "replay.jsonl"  # UI, once: TrainingExample or TrainingDocument; absent without replay
+        self.probe_questions = root / "probe_questions.jsonl"  # UI, once
         self.launch = root / "launch.json"  # UI, once
         self.stop = root / "stop"  # UI: asks the worker to stop and save
         self.metrics = root / "metrics.jsonl"  # worker, appended
+        self.probes = root / "probes.jsonl"  # worker, appended
+        self.preflight = root / "preflight.json"  # preflight
         self.status = root / "status.json"  # worker, replaced
         self.log = root / "worker.log"  # worker
         self.checkpoints = root / "checkpoints"  # worker

@@ -18,11 +18,20 @@ from training.contract import RunConfig
 FIRST_PRESET = "demo"
 # The dataset is chosen above the tabs.
 OUTSIDE = frozenset({"dataset", "dataset_version"})
-SHOWN = ("preset", "base_model", "learning_rate", "num_train_epochs", "max_steps")
+SHOWN = ("preset", "base_model", "method", "learning_rate", "num_train_epochs", "max_steps")
 GROUPS = {
     "lora": ("target_modules", "lora_r", "lora_alpha", "lora_dropout"),
     "batch": ("per_device_train_batch_size", "gradient_accumulation_steps", "max_length", "packing"),
-    "data": ("heldout_phrasings", "heldout_fact_share", "assistant_only_loss", "seed"),
+    "data": (
+        "variants_per_fact",
+        "replay_dataset",
+        "replay_share",
+        "heldout_phrasings",
+        "heldout_fact_share",
+        "assistant_only_loss",
+        "seed",
+    ),
+    "course": ("init_run", "stack_adapter", "probe_questions", "early_stopping_patience", "save_steps"),
     "advanced": (
         "name",
         "engine",
@@ -31,7 +40,9 @@ GROUPS = {
         "warmup_steps",
         "weight_decay",
         "max_grad_norm",
-        "save_steps",
+        "report_to",
+        "num_processes",
+        "accelerate_config_file",
     ),
 }
 Form = dict[str, Any]  # the component of each RunConfig field, in the order shown
@@ -47,9 +58,9 @@ element.addEventListener('click', (event) => {
 def build_run_form() -> Form:
     """Five fields, then the folded groups."""
     values = preset_values(FIRST_PRESET)
-    form = {name: _component(name, values[name]) for name in SHOWN[:3]}
+    form = {name: _component(name, values[name]) for name in SHOWN[:4]}
     with gr.Row():
-        form |= {name: _component(name, values[name]) for name in SHOWN[3:]}
+        form |= {name: _component(name, values[name]) for name in SHOWN[4:]}
     for group, names in GROUPS.items():
         with gr.Accordion(label(f"training_page.group_{group}"), open=False, elem_id=f"group-{group}"):
             form |= {name: _component(name, values[name]) for name in names}
