@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.datasets import Datasets, EditConflict, Example, Filter, MadeExample, text_index
+from studio.datasets import Datasets, EditConflict, Example, FactConflict, Filter, MadeExample, text_index
 from studio.errors import DatasetError
 from studio.i18n import sentences
 from studio.store import MIGRATIONS, open_store
@@ -236,7 +236,8 @@ def test_what_a_fact_says_is_edited_and_taken_back(datasets: Datasets, seed: Exa
         "tags": ["a", "a "],
         "key_terms": [["宮本"], [" "]],
     }
-    fact = datasets.edit_fact("a", seed.fact_id, author="葵", short_answer=False, **fields)  # type: ignore[arg-type]
+    shown = datasets.fact(seed.fact_id)
+    fact = datasets.edit_fact("a", seed.fact_id, author="葵", short_answer=False, expected=shown.said, **fields)  # type: ignore[arg-type]
     assert (fact.subject, fact.spellings, fact.tags, fact.key_terms) == (
         "ぱにぽに",
         ("パニポニ",),
@@ -247,6 +248,9 @@ def test_what_a_fact_says_is_edited_and_taken_back(datasets: Datasets, seed: Exa
     assert datasets.edit_fact("a", seed.fact_id, author="碧", tags=["a"]) == fact
     with pytest.raises(DatasetError, match="cannot be read"):
         datasets.edit_fact("a", seed.fact_id, subject="\0")
+    with pytest.raises(FactConflict, match="葵") as caught:
+        datasets.edit_fact("a", seed.fact_id, subject="他", expected=shown.said, author="碧")
+    assert caught.value.current == fact
     with pytest.raises(DatasetError, match="no fact 999"):
         datasets.edit_fact("a", 999, subject="x")
     datasets.undo("a", author="葵")

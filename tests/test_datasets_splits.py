@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studio.datasets import Datasets, MadeExample
+from studio.datasets import Datasets, Filter, MadeExample
 from studio.datasets.splits import Splits, phrasing
 from studio.datasets.text import fold
 from studio.datasets.versions import Versions
@@ -163,6 +163,27 @@ def test_the_counts_of_the_splits_are_those_of_what_a_run_freezes(datasets: Data
         assert size.facts == len({e.fact_id for e in held})
     assert (counts.sizes["heldout_fact"].facts, counts.not_accepted) == (2, 1)
     assert counts.whole_facts == (fact_id in {e.fact_id for e in frozen if e.split == "train"})
+
+
+def test_the_list_of_a_split_follows_every_edit_its_undo_and_another_seed(datasets: Datasets) -> None:
+    def shown() -> set[int]:
+        return {
+            example.id for example in datasets.page("a", filter=Filter(split="heldout_phrasing"), size=100).examples
+        }
+
+    def divided() -> set[int]:
+        frozen = datasets.frozen_examples("a", config(**Versions(datasets.store).splits("a").model_dump()))
+        return {example.id for example in frozen if example.split == "heldout_phrasing"}
+
+    fill(datasets, 6, 5)
+    first = shown()
+    assert first == divided() != set()
+    datasets.set_status("a", sorted(first)[:4], "rejected")
+    assert shown() == divided() != first
+    datasets.undo("a")
+    assert shown() == first
+    Versions(datasets.store).set_splits("a", Splits(heldout_phrasings=2, seed=7))
+    assert shown() == divided() != first
 
 
 def test_the_splits_of_a_dataset_are_kept_and_fill_a_run(datasets: Datasets) -> None:

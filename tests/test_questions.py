@@ -156,3 +156,24 @@ def test_proposals_follow_the_facts_and_leave_confirmed_ones_alone(sets: Questio
     assert sets.propose_again("アニメ", "報告書") == 1
     assert sets.questions("アニメ", "報告書")[0].kind == "heldout_fact"
     assert (sets.delete("アニメ", "報告書"), sets.sets("アニメ")) == (6, [])
+
+
+def test_undo_of_a_deleted_fact_restores_its_links_and_what_a_base_knew(sets: QuestionSets, file: Path) -> None:
+    sets.import_file("アニメ", "報告書", file)
+    datasets = sets.datasets
+    fact, other = datasets.facts("アニメ")[2], datasets.facts("アニメ")[0]
+    with datasets.store.write() as db:
+        db.execute("INSERT INTO known_fact VALUES (?, 'base', 1, '竈門炭治郎です。', '2026-01-01')", (fact.id,))
+    before = sets.questions("アニメ", "報告書")
+    seed = next(e for e in datasets.page("アニメ").examples if e.fact_id == fact.id)
+    datasets.delete_examples("アニメ", [seed.id], "花子")
+    assert [asked.fact_id for asked in sets.questions("アニメ", "報告書")].count(fact.id) == 0
+    datasets.undo("アニメ", "花子")
+    assert sets.questions("アニメ", "報告書") == before
+    known = datasets.store.read().execute("SELECT fact_id, known, answer FROM known_fact").fetchall()
+    assert known == [(fact.id, 1, "竈門炭治郎です。")]
+    linked = next(asked for asked in before if asked.fact_id == fact.id)
+    datasets.delete_examples("アニメ", [seed.id], "花子")
+    sets.confirm("アニメ", linked.id, kind="heldout_phrasing", fact_id=other.id, author="太郎")
+    datasets.undo("アニメ", "花子")
+    assert next(a for a in sets.questions("アニメ", "報告書") if a.id == linked.id).fact_id == other.id

@@ -106,7 +106,8 @@ const openEditor = (name) => {
     form.querySelector('.oboe-alike span').textContent = alike;
     form.elements.everywhere.checked = Boolean(alike);
   }
-  editing = {form, example: cursor, expected: cell().dataset.changed, before: typed(form)};
+  const expected = name === 'fact' ? sheet().dataset.said : cell().dataset.changed;
+  editing = {form, example: cursor, expected, before: typed(form)};
   element.firstElementChild.classList.add('oboe-editing');
   form.hidden = false;
   part('detail').hidden = true;

@@ -154,7 +154,11 @@ class Datasets:
             return delete_examples(db, require_dataset(db, name), selection, author)
 
     def edit_fact(self, name: str, fact_id: int, *, author: str = "", **fields: Unpack[NewFactFields]) -> Fact:
-        """Change what a fact says of its subject, tags, key terms and the length of its answer."""
+        """Change what a fact says of its subject, tags, key terms and the length of its answer.
+
+        Raises:
+            FactConflict: `expected` is given and the fact says something else by now.
+        """
         with self.store.write() as db:
             edit_fact(db, require_dataset(db, name), fact_id, author, fields)
         return self.fact(fact_id)

@@ -17,7 +17,7 @@ from studio.datasets.text import fold
 from studio.datasets.text_index import Condition
 from studio.errors import DatasetError
 
-Entity = Literal["fact", "example", "document"]
+Entity = Literal["fact", "example", "document", "question", "known_fact"]
 Value = str | int | None
 
 COLUMNS: dict[Entity, tuple[str, ...]] = {
@@ -41,6 +41,9 @@ COLUMNS: dict[Entity, tuple[str, ...]] = {
     ),
     # All that is ever changed of an article: whether it is left out.
     "document": ("id", "excluded"),
+    # What goes with a deleted fact: the test questions that are linked to it, and what a base knew of it.
+    "question": ("id", "fact_id"),
+    "known_fact": ("fact_id", "base_model", "known", "answer", "asked_at"),
 }
 # Thousands of ids at a time.
 CHUNK = 10_000
@@ -145,7 +148,9 @@ class Edit:
 
     def delete_facts(self, ids: Iterable[int]) -> int:
         """Delete facts whose examples are deleted or moved already."""
-        return self._delete("fact", ("id IN (SELECT value FROM json_each(?))", [json.dumps(list(ids))]))
+        wanted = json.dumps(list(ids))
+        self._log_what_goes_with(wanted)
+        return self._delete("fact", ("id IN (SELECT value FROM json_each(?))", [wanted]))
 
     def _change(self, entity: Entity, key: int, values: Mapping[str, Value]) -> None:
         row = self.db.execute(f"SELECT id, {', '.join(values)} FROM {entity} WHERE id = ?", (key,)).fetchone()
@@ -155,12 +160,26 @@ class Edit:
             self.db.executemany(_update(entity, tuple(values)), [(*values.values(), key)])
             self._log(entity, [(key, _json(before), _json(after))])
 
-    def _delete(self, entity: Entity, of: Condition) -> int:
-        where, values = of
-        image = ", ".join(f"'{column}', {column}" for column in COLUMNS[entity])
+    def _log_what_goes_with(self, fact_ids: str) -> None:
+        """Note what the database lets go by itself when facts go. Undone after them, since undo goes backwards."""
+        of_facts = "fact_id IN (SELECT value FROM json_each(?))"
+        self.db.execute(
+            "INSERT INTO edit_change (edit_id, entity, entity_id, before, after)"
+            " SELECT ?, 'question', id, json_object('id', id, 'fact_id', fact_id), json_object('id', id)"
+            f" FROM question WHERE {of_facts}",
+            (self.edit_id, fact_ids),
+        )
         self.db.execute(
             "INSERT INTO edit_change (edit_id, entity, entity_id, before)"
-            f" SELECT ?, ?, id, json_object({image}) FROM {entity} WHERE {where} ORDER BY id",
+            f" SELECT ?, 'known_fact', fact_id, json_object({_image('known_fact')}) FROM known_fact WHERE {of_facts}",
+            (self.edit_id, fact_ids),
+        )
+
+    def _delete(self, entity: Entity, of: Condition) -> int:
+        where, values = of
+        self.db.execute(
+            "INSERT INTO edit_change (edit_id, entity, entity_id, before)"
+            f" SELECT ?, ?, id, json_object({_image(entity)}) FROM {entity} WHERE {where} ORDER BY id",
             (self.edit_id, entity, *values),
         )
         return self.db.execute(
@@ -279,8 +298,10 @@ def _set_back(db: sqlite3.Connection, entity: Entity, changes: Sequence[_Change]
         alike.setdefault(tuple(before.values())[1:], []).append(key)
     columns = tuple(changes[0].before)[1:]
     assignments = ", ".join(f"{column} = ?" for column in columns)
+    where = "id IN (SELECT value FROM json_each(?))"
+    if entity == "question":
+        where += " AND fact_id IS NULL"  # somebody may have linked it to another fact meanwhile
     for values, keys in alike.items():
-        where = "id IN (SELECT value FROM json_each(?))"
         db.execute(f"UPDATE {entity} SET {assignments} WHERE {where}", (*values, json.dumps(keys)))
 
 
@@ -290,6 +311,10 @@ def _rows_before(db: sqlite3.Connection, edit_id: int, last: int | None) -> list
         " WHERE edit_id = ? AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?",
         (edit_id, last, last, CHUNK),
     ).fetchall()
+
+
+def _image(entity: Entity) -> str:
+    return ", ".join(f"'{column}', {column}" for column in COLUMNS[entity])
 
 
 def _update(entity: Entity, columns: Sequence[str]) -> str:

@@ -4,8 +4,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from studio.datasets.edits import Edit, NewFact, Value
-from studio.datasets.model import EditConflict, Example, NewExampleFields, NewFactFields
+from studio.datasets.edits import Edit, Entity, NewFact, Value
+from studio.datasets.model import EditConflict, Example, FactConflict, NewExampleFields, NewFactFields
 from studio.datasets.search import examples_of_fact, require_fact, require_own_example
 from studio.datasets.text import clean, excerpt, is_storable
 from studio.errors import DatasetError
@@ -63,17 +63,23 @@ def _refuse_double(db: sqlite3.Connection, old: Example, changes: dict[int, dict
 def _refuse_conflict(db: sqlite3.Connection, current: Example, expected: str | None) -> None:
     if expected is None or current.updated_at.isoformat() == expected:
         return
+    raise EditConflict(current, _last_author(db, "example", current.id))
+
+
+def _last_author(db: sqlite3.Connection, entity: Entity, entity_id: int) -> str:
     row = db.execute(
-        "SELECT author FROM edit_change JOIN edit ON edit.id = edit_id WHERE entity = 'example' AND entity_id = ?"
+        "SELECT author FROM edit_change JOIN edit ON edit.id = edit_id WHERE entity = ? AND entity_id = ?"
         " AND undone_at IS NULL ORDER BY edit.id DESC LIMIT 1",
-        (current.id,),
+        (entity, entity_id),
     ).fetchone()
-    raise EditConflict(current, row[0] if row else "")
+    return row[0] if row else ""
 
 
 def edit_fact(db: sqlite3.Connection, dataset_id: int, fact_id: int, author: str, fields: NewFactFields) -> None:
-    """Change what a fact says of itself."""
+    """Change what a fact says of itself, unless it says something else than what `expected` holds."""
     old = require_fact(db, fact_id, dataset_id)
+    if fields.get("expected", old.said) != old.said:
+        raise FactConflict(old, _last_author(db, "fact", fact_id))
     new: dict[str, Value] = {}
     if "subject" in fields:
         new["subject"] = _tidy([fields["subject"]], keep_empty=True)[0]

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from studio.datasets.model import ExampleStatus
-from studio.datasets.splits import split_of_examples, splits_of
+from studio.datasets.splits import ids_of_split
 from studio.datasets.text_index import Condition, condition_of_scan, condition_of_search
 from training.contract import AnswerStyle, ExampleKind, Frozen, Split
 
@@ -60,9 +60,8 @@ def condition_of(db: sqlite3.Connection, dataset_id: int, selection: Selection, 
     if selection.check:
         terms.append(_checked(dataset_id, selection.check))
     if selection.split:
-        splits = split_of_examples(db, dataset_id, splits_of(db, dataset_id))
-        ids = [example_id for example_id, split in splits.items() if split == selection.split]
-        terms.append(("id IN (SELECT value FROM json_each(?))", [json.dumps(ids)]))
+        ids = ids_of_split(db, dataset_id, selection.split)
+        terms.append(("id IN (SELECT value FROM json_each(?))", [ids]))
     return _all_of(terms)
 
 

@@ -44,6 +44,7 @@ class Return(Edit):
             "example", [one._replace(before=_no_seed(one.before)) if one.id in left else one for one in changed]
         )
         self._bring_back("example", steps["bring", "example"])
+        self._log_what_goes_with(json.dumps([one.id for one in steps["remove", "fact"]]))
         self._remove("fact", steps["remove", "fact"])
 
     def _remove(self, entity: Entity, wanted: Sequence[Wanted]) -> None:

@@ -25,6 +25,11 @@ class Fact(Frozen):
     key_terms: tuple[tuple[str, ...], ...] = Field((), description="Terms a right answer holds, with alternatives.")
     short_answer: bool = Field(True, description="Whether the answer is a short one rather than an explanation.")
 
+    @property
+    def said(self) -> str:
+        """What a person may change of it, to be compared: the same text as long as nobody has changed it."""
+        return self.model_dump_json(include={"subject", "spellings", "tags", "key_terms", "short_answer"})
+
 
 class Example(Frozen):
     """One question and answer of a fact, as stored."""
@@ -51,6 +56,14 @@ class EditConflict(DatasetError):
         self.current = current
 
 
+class FactConflict(DatasetError):
+    """What a fact says of itself was changed since a person saw it; `current` is the fact now."""
+
+    def __init__(self, current: Fact, author: str) -> None:
+        super().__init__("dataset.error_fact_conflict", fact=current.id, author=author or "–")
+        self.current = current
+
+
 class NewExampleFields(TypedDict, total=False):
     """What an edit of an example may say; None leaves a field as it is.
 
@@ -66,13 +79,14 @@ class NewExampleFields(TypedDict, total=False):
 
 
 class NewFactFields(TypedDict, total=False):
-    """What an edit of a fact may say; what is left out stays."""
+    """What an edit of a fact may say; what is left out stays. `expected` is `Fact.said` as it was shown."""
 
     subject: str
     spellings: Sequence[str]
     tags: Sequence[str]
     key_terms: Sequence[Sequence[str]]
     short_answer: bool | None
+    expected: str
 
 
 class MadeExample(Frozen):

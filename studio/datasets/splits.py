@@ -4,6 +4,7 @@ Splits go by fact. No phrasing stands on both sides: a question that two facts s
 directions, is always trained. Marks and spaces make no phrasing of their own.
 """
 
+import json
 import re
 import sqlite3
 from collections import defaultdict
@@ -20,6 +21,11 @@ from training.contract import AnswerStyle, ExampleKind, Frozen, RunConfig, Split
 # With fewer forward phrasings in training, a failure on the held-out one would say nothing.
 PHRASINGS_KEPT = 3
 _MARKS = re.compile(r"[\W_]+")
+
+# To divide 64,000 examples takes half a second: too long for every page of a list that shows one split.
+DIVISIONS_KEPT = 4
+State = tuple[str, int, int | None, str | None, str]
+_divided: dict[State, dict[Split, str]] = {}
 
 
 class Splits(Frozen):
@@ -115,6 +121,32 @@ def split_of_examples(db: sqlite3.Connection, dataset_id: int, splits: Splits) -
     """The split of every accepted example's id."""
     found = divided(candidates_of(db, dataset_id, texts=False), splits)
     return {example.id: split for example, split in found}
+
+
+def ids_of_split(db: sqlite3.Connection, dataset_id: int, split: Split) -> str:
+    """The ids of the accepted examples in a split of the dataset as it is now, a JSON list."""
+    splits = splits_of(db, dataset_id)
+    state = _state(db, dataset_id, splits)
+    found = _divided.get(state) if state else None
+    if found is None:
+        ids: dict[Split, list[int]] = defaultdict(list)
+        for example_id, its_split in split_of_examples(db, dataset_id, splits).items():
+            ids[its_split].append(example_id)
+        found = {name: json.dumps(of_split) for name, of_split in ids.items()}
+        if state:
+            _divided[state] = found
+            while len(_divided) > DIVISIONS_KEPT:
+                _divided.pop(next(iter(_divided)), None)
+    return found.get(split, "[]")
+
+
+def _state(db: sqlite3.Connection, dataset_id: int, splits: Splits) -> State | None:
+    """What changes whenever a dataset divides otherwise; None in a transaction that may still be rolled back."""
+    if not db.execute("PRAGMA query_only").fetchone()[0]:
+        return None
+    file = db.execute("PRAGMA database_list").fetchone()[2]
+    edits = db.execute("SELECT max(id), max(undone_at) FROM edit WHERE dataset_id = ?", (dataset_id,)).fetchone()
+    return file, dataset_id, *edits, splits.model_dump_json()
 
 
 def split_counts_of(db: sqlite3.Connection, dataset_id: int, splits: Splits) -> SplitCounts:

@@ -4,7 +4,7 @@ Layout first, then the wiring. Edits go by the example's id, never by its place 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 import gradio as gr
 
@@ -144,7 +144,7 @@ class _List:
         if action not in BULK:
             return {}
         pending: Pending = (action, None if ids is None else [int(key) for key in ids])
-        if action in ("accepted", "rejected") and ids is not None:  # undo is one click, a question would be one too
+        if action in get_args(ExampleStatus) and ids is not None:  # undo is one click, a question would be one too
             return self._run(pending, "", values, request)
         dataset, selection = values[self.shell.dataset], self._selection(pending, values)
         number = self.datasets.count(dataset, selection)
@@ -202,7 +202,6 @@ class _List:
         elif action == "delete":
             number = self.datasets.delete_examples(dataset, selection, person)
         else:
-            status: ExampleStatus = "rejected" if action == "rejected" else "accepted"
-            number = self.datasets.set_status(dataset, selection, status, person)
+            number = self.datasets.set_status(dataset, selection, cast(ExampleStatus, action), person)
         tell(f"dataset_page.did_{action}", request, number=f"{number:,}")
         return {self.parts.confirm: "", self.parts.pending: None, self.shell.changed: moment()}

@@ -60,7 +60,7 @@ window.addEventListener('oboe-selection-done', () => { every = false; many = new
 watch('value', show);
 show();
 """
-BULK = ("accepted", "rejected", "tag", "delete")
+BULK = ("accepted", "rejected", "pending", "tag", "delete")
 COLUMNS = ("fact", "kind", "style", "status", "question", "answer")
 
 

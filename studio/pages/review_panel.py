@@ -10,7 +10,7 @@ from typing import Any, Literal
 import gradio as gr
 from pydantic import Field
 
-from studio.datasets.model import EditConflict, NewFactFields
+from studio.datasets.model import EditConflict, FactConflict, NewFactFields
 from studio.datasets.review import Reader, ReviewQueue, Sheet
 from studio.datasets.search import LARGEST_ID
 from studio.errors import StudioError
@@ -18,7 +18,15 @@ from studio.house import Studio
 from studio.i18n import text
 from studio.pages.language import locale
 from studio.pages.parts import QUIET
-from studio.pages.review_view import conflict_of, frame, nothing_to_review, sheet_of, typed_list, typed_terms
+from studio.pages.review_view import (
+    conflict_of,
+    fact_conflict_of,
+    frame,
+    nothing_to_review,
+    sheet_of,
+    typed_list,
+    typed_terms,
+)
 from studio.pages.shell import Shell, moment
 from training.contract import PROJECT_ROOT, Frozen
 
@@ -101,6 +109,8 @@ class _Review:
                 "expected": error.current.updated_at.isoformat(),
                 **_told(""),
             }
+        except FactConflict as error:
+            return {"conflict": fact_conflict_of(error, language), "expected": error.current.said, **_told("")}
         except StudioError as error:
             return (
                 framed
@@ -174,6 +184,8 @@ class _Review:
         short = typed.get("short_answer") == "short"
         if short != self.datasets.fact(wish.fact).short_answer:  # told by the answer until a person says otherwise
             fields["short_answer"] = short
+        if wish.expected:
+            fields["expected"] = wish.expected
         self.datasets.edit_fact(wish.dataset, wish.fact, author=wish.reader.person, **fields)
         return self._saved(wish, language)
 

@@ -12,7 +12,7 @@ from html import escape
 from typing import NamedTuple
 
 from studio.datasets import Example, Fact
-from studio.datasets.model import EditConflict
+from studio.datasets.model import EditConflict, FactConflict
 from studio.datasets.review import DIRECTIONS, Progress, Row, Sheet, stamp_of
 from studio.i18n import sentences, text
 from studio.pages.dataset_table import source_of
@@ -80,6 +80,7 @@ def sheet_of(sheet: Sheet, locale: str) -> str:
         "oboe-sheet",
         data_fact=sheet.fact.id,
         data_cursor=sheet.cursor,
+        data_said=sheet.fact.said,
         data_fields=json.dumps(fields_of(sheet.fact), ensure_ascii=False),
     )
 
@@ -120,6 +121,17 @@ def conflict_of(conflict: EditConflict, locale: str) -> str:
         + words(current.question, "oboe-quoted", "p")
         + words(current.answer, "oboe-quoted", "p")
     )
+
+
+def fact_conflict_of(conflict: FactConflict, locale: str) -> str:
+    """What a fact says of itself by now, above what is typed here."""
+    said = fields_of(conflict.current)
+    listed = "".join(
+        element("p", words(_say(name, locale), "oboe-muted") + words(said[name]), "oboe-quoted")
+        for name in ("subject", "spellings", "tags", "key_terms")
+        if said[name]
+    )
+    return notice(conflict.text(locale), "warning", _say("conflict_remedy", locale)) + listed
 
 
 def fields_of(fact: Fact) -> dict[str, str]:
@@ -305,7 +317,7 @@ def _example_form(locale: str) -> str:
 
 
 def _fact_form(locale: str) -> str:
-    fields = words(_say("edit_fact", locale), name="h3")
+    fields = words(_say("edit_fact", locale), name="h3") + element("div", "", data_part="conflict")
     for name in ("subject", "spellings", "tags"):
         fields += _field(name, f'<input class="oboe-control" name="{name}" autocomplete="off">', locale)
     fields += _field("key_terms", _textarea("key_terms", rows=3), locale)

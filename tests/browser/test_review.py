@@ -241,7 +241,7 @@ def test_an_edit_of_what_somebody_changed_meanwhile_shows_both_texts(page: Page,
     page.keyboard.press("Control+Enter")
     expect(page.locator("form[data-part=example]")).to_be_hidden()
     other.keyboard.press("Control+Enter")
-    expect(other.locator("[data-part=conflict]")).to_contain_text("佐藤の質問")
+    expect(other.locator("form[data-part=example] [data-part=conflict]")).to_contain_text("佐藤の質問")
     expect(other.locator("form[data-part=example] [name=question]")).to_have_value("鈴木の質問")
     other.keyboard.press("Control+Enter")
     expect(other.locator("form[data-part=example]")).to_be_hidden()
@@ -250,6 +250,16 @@ def test_an_edit_of_what_somebody_changed_meanwhile_shows_both_texts(page: Page,
     expect(page.locator(".oboe-sheet li[data-here]")).to_contain_text("鈴木の質問")
     press(page, "u")  # and what somebody else has changed since is not taken back
     expect(page.locator(".oboe-told")).to_have_class(re.compile("failed"))
+    for each, text in ((page, "佐藤の主題"), (other, "鈴木の主題")):
+        each.keyboard.press("f")
+        each.locator("form[data-part=fact] [name=subject]").fill(text)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("form[data-part=fact]")).to_be_hidden()
+    other.keyboard.press("Control+Enter")
+    expect(other.locator("form[data-part=fact] [data-part=conflict]")).to_contain_text("佐藤の主題")
+    other.keyboard.press("Control+Enter")
+    expect(other.locator("form[data-part=fact]")).to_be_hidden()
+    assert Datasets(store).fact(fact(other)).subject == "鈴木の主題"
     press(other, "n")
     assert fact(other) != fact(page)
 
