@@ -5,11 +5,12 @@ model is trained or how a page looks.
 """
 
 import os
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 # Beside an adapter: what tells its base from another one of the same name.
 BASE_FILE = "base.json"
@@ -148,6 +149,9 @@ class TrainingDocument(Frozen):
     id: int
     title: str
     text: str
+
+
+_REPLAYED: TypeAdapter[TrainingExample | TrainingDocument] = TypeAdapter(TrainingExample | TrainingDocument)
 
 
 class ProbeQuestion(Frozen):
@@ -328,6 +332,16 @@ class RunFolder:
         """All frozen examples, every split."""
         with self.examples.open(encoding="utf-8") as lines:
             return [TrainingExample.model_validate_json(line) for line in lines if line.strip()]
+
+    def read_documents(self) -> list[TrainingDocument]:
+        """All frozen articles; none where the run trains none."""
+        with self.documents.open(encoding="utf-8") if self.documents.exists() else nullcontext(()) as lines:
+            return [TrainingDocument.model_validate_json(line) for line in lines if line.strip()]
+
+    def read_replay(self) -> list[TrainingExample | TrainingDocument]:
+        """All frozen examples and articles that are replayed; none where the run replays none."""
+        with self.replay.open(encoding="utf-8") if self.replay.exists() else nullcontext(()) as lines:
+            return [_REPLAYED.validate_json(line) for line in lines if line.strip()]
 
     def read_status(self) -> RunStatus | None:
         """What the worker last wrote, or None before its first word."""

@@ -5,7 +5,7 @@ Training and answering write a conversation through this module, so the prompt o
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -40,9 +40,10 @@ class Encoded:
 
 @dataclass(frozen=True)
 class EncodedExamples:
-    """What `encode_examples` made, and what it had to cut."""
+    """What `encode_examples` made, and what it had to cut; `examples` are those that `rows` are made of."""
 
     rows: list[Encoded]
+    examples: list[TrainingExample]
     truncated: int
     untrained: int
 
@@ -54,7 +55,12 @@ class EncodedExamples:
 
 def generation_prompt(tokenizer: "PreTrainedTokenizerBase", messages: Messages, **template_kwargs: Any) -> list[int]:
     """Token ids that ask for the next assistant turn; special tokens typed into a message stay text."""
-    return _tokenize(tokenizer, _write(tokenizer, messages, asking=True, **template_kwargs))
+    return _tokenize(tokenizer, [_write(tokenizer, messages, asking=True, **template_kwargs)])[0]
+
+
+def plain_ids(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of texts that people wrote: no special token is added, and one that they typed stays text."""
+    return _tokenize(tokenizer, [[(text, True)] for text in texts])
 
 
 def encode(
@@ -69,38 +75,26 @@ def encode(
     Raises:
         RunError: the template does not begin a finished turn the way it asks for one, or writes no end token.
     """
-    prompt = _write(tokenizer, messages[:-1], asking=True)
-    whole = _write(tokenizer, messages, asking=False)
-    answer = _without_prefix(tokenizer, whole, prompt)
-    prompt_ids = _tokenize(tokenizer, prompt)
-    whole_ids = _tokenize(tokenizer, whole)
-    # Where a token would span the end of the prompt, the answer is tokenized alone: that is how it is generated.
-    answer_ids = (
-        whole_ids[len(prompt_ids) :] if whole_ids[: len(prompt_ids)] == prompt_ids else _tokenize(tokenizer, answer)
-    )
-    answer_ids = _through_end_token(tokenizer, answer_ids)
-    input_ids = prompt_ids + answer_ids
-    labels = [IGNORED] * len(prompt_ids) + answer_ids if assistant_only_loss else list(input_ids)
-    return Encoded(input_ids[:max_length], labels[:max_length], truncated=len(input_ids) > max_length)
+    return _encode_all(tokenizer, [messages], max_length, assistant_only_loss)[0]
 
 
 def encode_examples(
     tokenizer: "PreTrainedTokenizerBase",
-    examples: Iterable[TrainingExample],
+    examples: Sequence[TrainingExample],
     max_length: int,
     *,
     assistant_only_loss: bool = True,
 ) -> EncodedExamples:
     """Encode every example, leaving out those of which no trained token remains; the log says how many."""
-    rows: list[Encoded] = []
-    truncated = untrained = 0
-    for example in examples:
-        row = encode(tokenizer, example.messages(), max_length, assistant_only_loss=assistant_only_loss)
-        truncated += row.truncated
-        if any(label != IGNORED for label in row.labels):
-            rows.append(row)
-        else:
-            untrained += 1
+    conversations = [example.messages() for example in examples]
+    rows = _encode_all(tokenizer, conversations, max_length, assistant_only_loss)
+    # A token is trained as the next one of another: the first never is.
+    kept = [
+        (row, example)
+        for row, example in zip(rows, examples, strict=True)
+        if any(label != IGNORED for label in row.labels[1:])
+    ]
+    truncated, untrained = sum(row.truncated for row in rows), len(rows) - len(kept)
     if truncated:
         log.warning(
             "%d examples are longer than max_length %d and were cut; %d of them keep no answer and are not trained",
@@ -108,7 +102,27 @@ def encode_examples(
             max_length,
             untrained,
         )
-    return EncodedExamples(rows, truncated, untrained)
+    return EncodedExamples([row for row, _ in kept], [example for _, example in kept], truncated, untrained)
+
+
+def _encode_all(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Messages], max_length: int, assistant_only_loss: bool
+) -> list[Encoded]:
+    prompts = [_write(tokenizer, messages[:-1], asking=True) for messages in conversations]
+    wholes = [_write(tokenizer, messages, asking=False) for messages in conversations]
+    answers = [_without_prefix(tokenizer, *both) for both in zip(wholes, prompts, strict=True)]
+    # Together: a call for each text costs ten times as much as the tokenizing itself.
+    ids = _tokenize(tokenizer, [*prompts, *wholes])
+    encoded = []
+    for prompt_ids, whole_ids, answer in zip(ids[: len(prompts)], ids[len(prompts) :], answers, strict=True):
+        # Where a token would span the end of the prompt, the answer is tokenized alone: that is how it is generated.
+        begins_alike = whole_ids[: len(prompt_ids)] == prompt_ids
+        answer_ids = whole_ids[len(prompt_ids) :] if begins_alike else _tokenize(tokenizer, [answer])[0]
+        answer_ids = _through_end_token(tokenizer, answer_ids)
+        input_ids = prompt_ids + answer_ids
+        labels = [IGNORED] * len(prompt_ids) + answer_ids if assistant_only_loss else list(input_ids)
+        encoded.append(Encoded(input_ids[:max_length], labels[:max_length], truncated=len(input_ids) > max_length))
+    return encoded
 
 
 Segment = tuple[str, bool]  # a piece of the conversation, and whether a person typed it
@@ -191,9 +205,23 @@ def _special_token_pattern(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[s
     return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")" if longest_first else "(?!)()")
 
 
-def _tokenize(tokenizer: "PreTrainedTokenizerBase", segments: list[Segment]) -> list[int]:
-    """Ids of the text as one piece; only special tokens that a person typed are cut out and read as plain text."""
-    ids: list[int] = []
+def _tokenize(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[Sequence[Segment]]) -> list[list[int]]:
+    """Ids of each text as one piece; only special tokens that a person typed are cut out and read as plain text."""
+    chunks = [list(_chunks(tokenizer, segments)) for segments in texts]
+    ids: dict[tuple[str, bool], list[int]] = {}
+    for is_special in (False, True):
+        wanted = list({chunk: None for text in chunks for chunk in text if chunk[1] is is_special})
+        if wanted:
+            pieces = [piece for piece, _ in wanted]
+            found = tokenizer(
+                pieces, add_special_tokens=False, return_attention_mask=False, split_special_tokens=is_special
+            )
+            ids |= zip(wanted, found["input_ids"], strict=True)
+    return [[number for chunk in text for number in ids[chunk]] for text in chunks]
+
+
+def _chunks(tokenizer: "PreTrainedTokenizerBase", segments: Sequence[Segment]) -> Iterator[tuple[str, bool]]:
+    """The text in runs, and whether each is a special token that a person typed."""
     waiting = ""
     for text, typed in segments:
         # With a group in the pattern, every other piece is a special token.
@@ -201,7 +229,9 @@ def _tokenize(tokenizer: "PreTrainedTokenizerBase", segments: list[Segment]) -> 
             if place % 2 == 0:
                 waiting += piece
                 continue
-            ids += tokenizer(waiting, add_special_tokens=False)["input_ids"] if waiting else []
-            ids += tokenizer(piece, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            if waiting:
+                yield waiting, False
+            yield piece, True
             waiting = ""
-    return ids + (tokenizer(waiting, add_special_tokens=False)["input_ids"] if waiting else [])
+    if waiting:
+        yield waiting, False
