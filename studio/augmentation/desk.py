@@ -13,7 +13,7 @@ from studio.augmentation.endpoint import Completion, Endpoint, EndpointDown, Fac
 from studio.augmentation.ledger import Entry, Ledger, Outcome
 from studio.augmentation.options import EndpointOptions
 from studio.augmentation.pace import Stopped
-from studio.augmentation.prompts import Pairs, Reply, Task, messages, parse, schema
+from studio.augmentation.prompts import Task, Written, messages, parse, schema
 from studio.errors import StudioError
 
 # A reply that cannot be read is asked for once more.
@@ -47,7 +47,7 @@ class Answer:
     """What became of one task: a reply, or why there is none."""
 
     task: Task
-    reply: Reply | Pairs | None = None
+    reply: Written | None = None
     error: Exception | None = None
     # Asked now; read from this job's own ledger; or from an earlier job's.
     origin: Literal["asked", "own", "earlier"] = "asked"
@@ -206,7 +206,7 @@ class Desk:
         except Exception as error:  # handed to the job's own thread, which raises what is none of a task's
             return Answer(task, error=error)
 
-    def _paid(self, task: Task, refused: str | None) -> tuple[Outcome, Reply | Pairs | None]:
+    def _paid(self, task: Task, refused: str | None) -> tuple[Outcome, Written | None]:
         """Ask once, and return what was made of the reply when the disk has it."""
         self._purse.reserve()
         completion = None

@@ -7,13 +7,13 @@ from pydantic import Field
 from studio.augmentation.ledger import Entry, Ledger
 from studio.augmentation.options import EndpointOptions
 from studio.augmentation.plan import Plan
-from studio.augmentation.prompts import Task
+from studio.augmentation.prompts import FIELDS, Task
 from training.contract import Frozen
 
 # Japanese in the tokenizers of today's models: 0.7 to 1.0 tokens a character; the larger is the honest one.
 TOKENS_PER_CHARACTER = 1.0
 MESSAGE_TOKENS = 10
-QUESTION_TOKENS, ANSWER_TOKENS, PAIR_TOKENS, JSON_TOKENS = 35, 50, 90, 40
+QUESTION_TOKENS, ANSWER_TOKENS, PAIR_TOKENS, FIELDS_TOKENS, JSON_TOKENS = 35, 50, 90, 60, 40
 
 
 class Estimate(Frozen):
@@ -62,6 +62,8 @@ def _written_tokens(tasks: Sequence[Task], plan: Plan, like: Sequence[Entry]) ->
     """Tokens of one reply: as earlier ones had, else by what is asked for."""
     if like:
         return sum(entry.completion_tokens for entry in like) / len(like)
+    if tasks and tasks[0].prompt_version == FIELDS:
+        return FIELDS_TOKENS + JSON_TOKENS
     if tasks and tasks[0].fact_id:
         return (plan.forward - 1 + plan.reverse) * QUESTION_TOKENS + 3 * ANSWER_TOKENS + JSON_TOKENS
     return 6 * PAIR_TOKENS + JSON_TOKENS

@@ -17,6 +17,7 @@ from pydantic import JsonValue
 
 from studio.augmentation.earlier import asked_questions, few_shots, replaced_pairs
 from studio.augmentation.estimate import Estimate
+from studio.augmentation.fields import FieldsJob, fields_tasks
 from studio.augmentation.ledger import FILE, PREVIEWS, Ledger
 from studio.augmentation.lock import Lock
 from studio.augmentation.options import read_options
@@ -25,9 +26,19 @@ from studio.augmentation.preview import Previewed, by_rules
 from studio.augmentation.preview import by_endpoint as preview_by_endpoint
 from studio.augmentation.prompts import Task
 from studio.augmentation.reversal import SharedAnswer, shared_answers
-from studio.augmentation.running import FactJob, OwnServer, SeedJob, by_endpoint, connect, fact_tasks, without_replaced
+from studio.augmentation.running import (
+    EndpointJob,
+    FactJob,
+    OwnServer,
+    SeedJob,
+    by_endpoint,
+    connect,
+    fact_tasks,
+    without_replaced,
+)
 from studio.augmentation.seeds import add_pairs, seed_tasks
 from studio.augmentation.status import (
+    NEW_FACTS,
     RESUMABLE,
     AugmentState,
     AugmentStatus,
@@ -37,7 +48,8 @@ from studio.augmentation.status import (
     Reason,
 )
 from studio.augmentation.work import Failure, Work, read_failures
-from studio.datasets import Datasets
+from studio.datasets import Datasets, Fact
+from studio.datasets.proposed import ProposedFacts
 from studio.errors import AugmentError, StudioError, UnknownJob
 from training.contract import replace_text
 
@@ -90,8 +102,10 @@ class AugmentJobs:
 
     def start_job(self, job: JobPlan) -> str:
         """Start a planned job and return its id. Raises as `start` does."""
-        if job.source == "facts" and not self._datasets.counts(job.dataset).facts:
+        if job.source not in NEW_FACTS and not self._datasets.counts(job.dataset).facts:
             raise AugmentError("augment.error_no_facts", dataset=job.dataset)
+        if job.source == "fields":
+            self._tasks(job)  # raises where there is nothing to ask; a resumed job may find that, and has finished
         with self._lock:
             self._require_idle(job.dataset)
             try:
@@ -175,7 +189,7 @@ class AugmentJobs:
 
         An endpoint is paid for them, and the job after it does not pay again. Raises AugmentError.
         """
-        facts = self._datasets.facts(job.dataset) if job.source == "facts" else []
+        facts = self._facts(job)
         if job.generator == "rules":
             return by_rules(facts, job.plan)
         with self._preview_ledger() as ledger:
@@ -187,9 +201,17 @@ class AugmentJobs:
             return []
         return list(shared_answers(self._datasets.facts(job.dataset)).values())
 
+    def _facts(self, job: JobPlan) -> list[Fact]:
+        return self._datasets.facts(job.dataset) if job.source not in NEW_FACTS else []
+
     def _tasks(self, job: JobPlan) -> list[Task]:
         if job.source == "facts":
-            return list(fact_tasks(self._datasets.facts(job.dataset), job).values())
+            return list(fact_tasks(self._facts(job), job).values())
+        if job.source == "fields":
+            tasks = fields_tasks(self._facts(job), job)
+            if not tasks:
+                raise AugmentError("augment.error_all_said", dataset=job.dataset)
+            return list(tasks.values())
         return seed_tasks(self._datasets.store.read(), self._datasets.require(job.dataset), job)
 
     @contextmanager
@@ -233,7 +255,7 @@ class AugmentJobs:
                 raise AugmentError("augment.error_running", dataset=dataset)
 
     def _launch(self, folder: Path, job: JobPlan) -> str:
-        facts = self._datasets.facts(job.dataset) if job.source == "facts" else []
+        facts = self._facts(job)
         lock = Lock.take(folder)
         if lock is None:
             raise AugmentError("augment.error_running", dataset=job.dataset)
@@ -283,9 +305,11 @@ class AugmentJobs:
         options = work.job.options
         if options is None:
             raise AugmentError("augment.error_option", name="base_url", problem="missing")
-        job: FactJob | SeedJob
+        job: EndpointJob
         if work.job.source == "facts":
             job = FactJob(work, asked_questions(db, dataset_id))
+        elif work.job.source == "fields":
+            job = FieldsJob(work)
         else:
             job = SeedJob(work, seed_tasks(db, dataset_id, work.job))
         ledger = self._ledger(work.folder)
@@ -300,6 +324,9 @@ class AugmentJobs:
         if work.pairs:
             with self._datasets.store.write() as db:
                 work.change(added=add_pairs(db, dataset_id, work.pairs_in_order(), work.job))
+        if work.read:
+            read = sorted(work.read, key=lambda of: of[0].id)  # whichever reply came first
+            work.change(added=ProposedFacts(self._datasets).write(name, read, author))
         if work.made:
             known = {fact.id for fact in self._datasets.facts(name)}
             replaced = replaced_pairs(self._datasets.store.read(), dataset_id)

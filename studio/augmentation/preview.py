@@ -6,18 +6,21 @@ from itertools import islice
 from pydantic import Field
 
 from studio.augmentation import rules
-from studio.augmentation.desk import Desk, Purse
+from studio.augmentation.desk import Answer, Desk, Purse
 from studio.augmentation.endpoint import Endpoint
 from studio.augmentation.estimate import Estimate
+from studio.augmentation.fields import NOTHING_READ, proposal
 from studio.augmentation.ledger import Ledger
 from studio.augmentation.pace import Pace
 from studio.augmentation.plan import Plan
 from studio.augmentation.product import examples, gated
-from studio.augmentation.prompts import Pair, Pairs, Reply, Task
+from studio.augmentation.prompts import Fields, Pair, Pairs, Reply, Task
 from studio.augmentation.reversal import plan_for, shared_answers
 from studio.augmentation.running import OwnServer, connect
 from studio.augmentation.status import JobPlan, Reason
 from studio.datasets import Fact, MadeExample
+from studio.datasets.proposals import Proposal
+from studio.datasets.proposed import gains
 from studio.errors import StudioError
 from studio.i18n import text
 from training.contract import Frozen
@@ -32,6 +35,7 @@ class Previewed(Frozen):
     answer: str = ""
     made: tuple[MadeExample, ...] = ()
     pairs: tuple[Pair, ...] = ()
+    read: Proposal | None = None
     reason: str = ""
     reason_values: dict[str, str] = Field(default_factory=dict)
 
@@ -74,13 +78,23 @@ def by_endpoint(
     for task in islice(tasks, PREVIEWED):
         answer, fact = answers[task.key], of_id.get(task.fact_id)
         shown = Previewed(title=task.title, answer=fact.answer if fact else "")
-        if isinstance(answer.reply, Pairs):
-            shown = shown.model_copy(update={"pairs": tuple(answer.reply.pairs)})
-        elif isinstance(answer.reply, Reply) and fact:
+        if isinstance(answer.reply, Reply) and fact:
             made = examples(fact, plan_for(fact, job.plan, shared), answer.reply, job.options.model)
             shown = shown.model_copy(update={"made": tuple(gated(fact, made))})
-        elif isinstance(answer.error, StudioError):
-            reason = Reason.of(answer.error)
-            shown = shown.model_copy(update={"reason": reason.key, "reason_values": reason.values})
+        else:
+            shown = shown.model_copy(update=_said(answer, fact))
         found.append(shown)
     return found
+
+
+def _said(answer: Answer, fact: Fact | None) -> dict[str, object]:
+    """What an answer says that is not to be made examples of."""
+    if isinstance(answer.reply, Pairs):
+        return {"pairs": tuple(answer.reply.pairs)}
+    if isinstance(answer.reply, Fields) and fact:
+        read = proposal(fact, answer.reply)
+        return {"read": read} if gains(fact, read) else {"reason": NOTHING_READ}
+    if isinstance(answer.error, StudioError):
+        reason = Reason.of(answer.error)
+        return {"reason": reason.key, "reason_values": reason.values}
+    return {}

@@ -12,7 +12,7 @@ from studio.datasets.model import Fact
 from training.contract import PROJECT_ROOT, Frozen
 
 PROMPTS = PROJECT_ROOT / "assets" / "prompts"
-WORDINGS, DOCUMENTS, TITLES = "augment.v2.ja", "documents.v1.ja", "titles.v1.ja"
+WORDINGS, DOCUMENTS, TITLES, FIELDS = "augment.v2.ja", "documents.v1.ja", "titles.v1.ja", "fields.v1.ja"
 # A good reply holds a few dozen; text that is nothing but brackets must not keep the job busy.
 MOST_OBJECTS = 500
 AGAIN = "JSON だけを、求めた形で返してください。ほかの文字は書かないでください。"
@@ -41,6 +41,19 @@ class Pairs(Frozen):
     pairs: list[Pair]
 
 
+class Fields(Frozen):
+    """What the model read of one fact: its subject, the work, and the terms of a right answer with alternatives."""
+
+    subject: str
+    spellings: list[str]
+    tags: list[str]
+    key_terms: list[list[str]]
+    short_answer: bool | None
+
+
+Written = Reply | Pairs | Fields
+
+
 class FewShot(Frozen):
     """A fact whose examples a person has looked at: it shows the model what good ones are."""
 
@@ -62,8 +75,10 @@ class Task(Frozen):
     prompt_version: str
 
     @property
-    def expects(self) -> type[Reply] | type[Pairs]:
+    def expects(self) -> type[Reply] | type[Pairs] | type[Fields]:
         """The form of its reply."""
+        if self.prompt_version == FIELDS:
+            return Fields
         return Reply if self.prompt_version == WORDINGS else Pairs
 
 
@@ -89,6 +104,13 @@ def wordings_task(fact: Fact, plan: Plan, asked: Sequence[str], few_shots: Seque
     )
     key = _key(*shaping, fact.question, fact.answer)
     return Task(key=key, fact_id=fact.id, title=fact.question, prompt=text, prompt_version=WORDINGS)
+
+
+def fields_task(fact: Fact, asked: Sequence[str]) -> Task:
+    """The request for what a fact says of itself."""
+    text = template(FIELDS).format(question=fact.question, seed_answer=fact.answer)
+    key = _key(FIELDS, *asked, fact.question, fact.answer)
+    return Task(key=key, fact_id=fact.id, title=fact.question, prompt=text, prompt_version=FIELDS)
 
 
 def document_task(title: str, text: str, number: int, asked: Sequence[str]) -> Task:
@@ -168,17 +190,26 @@ def _shown(shot: FewShot) -> str:
     return f"\n良い例\n質問: {shot.question}\n答え: {shot.answer}\n出力: {reply}\n"
 
 
+# What is no list when it is empty.
+_LEFT_OUT: dict[str, object] = {"answer": "", "subject": "", "short_answer": None}
+
+
 def _lenient(found: object, form: type[Frozen]) -> object:
-    """A reply without fields that nobody asked for, and with those that it left out as empty."""
+    """A reply without fields that nobody asked for, and with those that it left out or null as empty."""
     if not isinstance(found, dict) or not set(found) & set(form.model_fields):
         return None
-    reply = {name: found.get(name, "" if name == "answer" else []) for name in form.model_fields}
+    said = {name: value for name, value in found.items() if value is not None}
+    reply = {name: said.get(name, _LEFT_OUT.get(name, [])) for name in form.model_fields}
     if isinstance(reply.get("pairs"), list):
         reply["pairs"] = [{name: pair.get(name, "") for name in Pair.model_fields} for pair in reply["pairs"]]
+    if isinstance(reply.get("key_terms"), list):  # a term without alternatives comes as it is
+        reply["key_terms"] = [[term] if isinstance(term, str) else term for term in reply["key_terms"]]
     return reply
 
 
 def _says_something(reply: Frozen) -> bool:
     if isinstance(reply, Pairs):
         return bool(reply.pairs)
+    if isinstance(reply, Fields):
+        return bool(reply.subject or reply.key_terms)
     return isinstance(reply, Reply) and bool(reply.questions or reply.reverse_questions or reply.answer)

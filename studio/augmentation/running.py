@@ -73,6 +73,14 @@ def fact_tasks(facts: Sequence[Fact], job: JobPlan) -> dict[int, Task]:
     }
 
 
+class EndpointJob(Protocol):
+    """What a job asks an endpoint for, and what becomes of the answers."""
+
+    def tasks(self) -> list[Task]: ...
+
+    def receive(self, answer: Answer) -> None: ...
+
+
 class FactJob:
     """Multiplies the facts of a dataset."""
 
@@ -150,7 +158,7 @@ class SeedJob:
             self._work.fail(0, task.title, Reason.of(answer.error))
 
 
-def by_endpoint(work: Work, job: FactJob | SeedJob, ledger: Ledger, connection: Connection) -> None:
+def by_endpoint(work: Work, job: EndpointJob, ledger: Ledger, connection: Connection) -> None:
     """Ask for every task of a job until all are answered, the budget is spent or somebody stops it.
 
     Raises EndpointDown where the endpoint serves nothing.

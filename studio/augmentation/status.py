@@ -6,15 +6,16 @@ from pydantic import Field
 
 from studio.augmentation.options import EndpointOptions
 from studio.augmentation.plan import Plan
-from studio.augmentation.prompts import DOCUMENTS, TITLES, WORDINGS, FewShot
+from studio.augmentation.prompts import DOCUMENTS, FIELDS, TITLES, WORDINGS, FewShot
 from studio.augmentation.reversal import SharedAnswer
 from studio.errors import StudioError
 from studio.i18n import text
 from training.contract import Frozen
 
 Generator = Literal["rules", "endpoint"]
-# What is multiplied: the facts that are there; or what new facts are made from.
-Source = Literal["facts", "documents", "titles"]
+# What is multiplied: the facts that are there; what new facts are made from; or that facts are asked about.
+Source = Literal["facts", "documents", "titles", "fields"]
+NEW_FACTS: frozenset[Source] = frozenset({"documents", "titles"})
 AugmentState = Literal["running", "paused", "finished", "cancelled", "failed", "interrupted"]
 RESUMABLE: frozenset[AugmentState] = frozenset({"paused", "cancelled", "failed", "interrupted"})
 
@@ -71,11 +72,14 @@ class JobPlan(Frozen):
     @property
     def prompt_version(self) -> str:
         """The prompt file that its requests are worded by."""
-        return {"facts": WORDINGS, "documents": DOCUMENTS, "titles": TITLES}[self.source]
+        return {"facts": WORDINGS, "documents": DOCUMENTS, "titles": TITLES, "fields": FIELDS}[self.source]
 
 
 class AugmentStatus(Frozen):
-    """`status.json`: where a job stands. `planned` and `made` count examples beside the seed pairs, or new facts."""
+    """`status.json`: where a job stands.
+
+    `planned`, `made` and `added` count examples beside the seed pairs, or new facts, or facts that gain a field.
+    """
 
     state: AugmentState
     dataset: str

@@ -12,6 +12,7 @@ from studio.augmentation.pace import Pace
 from studio.augmentation.prompts import Pair
 from studio.augmentation.status import AugmentStatus, FailedFact, JobPlan, Reason
 from studio.datasets import Fact, MadeExample
+from studio.datasets.proposals import Proposal
 from studio.errors import StudioError
 from training.contract import Frozen, replace_text
 
@@ -41,6 +42,7 @@ class Work:
     pace: Pace = field(default_factory=lambda: Pace(1))
     made: list[MadeExample] = field(default_factory=list)
     pairs: list[tuple[int, str, Pair]] = field(default_factory=list)  # each with the place and title of its source
+    read: list[tuple[Fact, Proposal]] = field(default_factory=list)  # what was read of facts as they were then
     failed: list[FailedFact] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
     began_at: float = field(default_factory=monotonic)
@@ -102,6 +104,11 @@ class Work:
         """Keep the new seed pairs of one document or title."""
         self.pairs += [(place, title, pair) for pair in pairs]
         self.change(done=self.status.done + 1, made=len(self.pairs))
+
+    def take_read(self, fact: Fact, read: Proposal) -> None:
+        """Keep what was read of one fact."""
+        self.read.append((fact, read))
+        self.change(done=self.status.done + 1, made=len(self.read))
 
     def pairs_in_order(self) -> list[tuple[str, Pair]]:
         """The new seed pairs with their titles in the order of their sources, whichever reply came first."""

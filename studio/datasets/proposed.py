@@ -7,7 +7,7 @@ the person's name afterwards. Merging and splitting by hand are `Datasets`' own.
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from pydantic import Field
 from studio.datasets.catalog import Datasets
 from studio.datasets.edits import Edit, Value
 from studio.datasets.model import Example, Fact
-from studio.datasets.proposals import propose_fields, works_of
+from studio.datasets.proposals import Proposal, propose_fields, works_of
 from studio.datasets.recovery import Group, propose
 from studio.datasets.search import examples_of_fact, facts_of, require_fact
 from studio.datasets.text import fold
@@ -145,16 +145,44 @@ class ProposedFacts:
 
     def fill(self, name: str, author: str = "") -> int:
         """Write what the rules read of each fact where nobody has said it; return how many facts that were."""
+        return self.write(name, _read_by_rules(self.store.read(), self.datasets.require(name)), author)
+
+    def write(self, name: str, read: Sequence[tuple[Fact, Proposal]], author: str = "") -> int:
+        """Write what was read of facts where nobody has said it; return how many facts that were.
+
+        A fact that is not as it was read any more is left out.
+        """
         dataset_id = self.datasets.require(name)
-        unsaid = list(_unsaid(self.store.read(), dataset_id))
         with self.store.write() as db:
             still = {fact.id: fact for fact in facts_of(db, dataset_id)}
-            unsaid = [(fact, new) for fact, new in unsaid if still.get(fact.id) == fact]
-            if unsaid:
-                edit = Edit(db, dataset_id, "facts.undone_fill", author=author, number=len(unsaid))
-                for fact, new in unsaid:
-                    edit.change_fact(fact.id, **new)
-            return len(unsaid)
+            undecided = {fact_id for (fact_id,) in db.execute(_UNDECIDED, (dataset_id,))}
+            unchanged = [(fact, said) for fact, said in read if still.get(fact.id) == fact]
+            new = {fact.id: gains(fact, said, undecided=fact.id in undecided) for fact, said in unchanged}
+            gaining = {fact_id: values for fact_id, values in new.items() if values}
+            if gaining:
+                edit = Edit(db, dataset_id, "facts.undone_fill", author=author, number=len(gaining))
+                for fact_id, values in gaining.items():
+                    edit.change_fact(fact_id, **values)
+            return len(gaining)
+
+
+def gains(fact: Fact, read: Proposal, *, undecided: bool = False) -> dict[str, Value]:
+    """The columns that a proposal fills of what nobody has said of the fact.
+
+    `undecided` tells that its answer is short, or is none, by its looks alone.
+    """
+    new: dict[str, Value] = {
+        column: json.dumps(getattr(read, column), ensure_ascii=False)
+        for column in ("spellings", "tags", "key_terms")
+        if getattr(read, column) and not getattr(fact, column)
+    }
+    if not fact.subject and read.subject:
+        new["subject"] = read.subject
+    elif fold(read.subject) != fold(fact.subject):
+        new.pop("spellings", None)  # those of another subject than the one that a person gave
+    if undecided and read.short_answer != fact.short_answer:
+        new["short_answer"] = int(read.short_answer)
+    return new
 
 
 class _Alone(NamedTuple):
@@ -198,24 +226,15 @@ def _confirmed(origin: str, author: str) -> str:
     return json.dumps({"confirmed_by": author.strip(), "reasons": json.loads(origin)}, ensure_ascii=False)
 
 
-def _unsaid(db: sqlite3.Connection, dataset_id: int) -> Iterator[tuple[Fact, dict[str, Value]]]:
-    """What the rules read of the facts, for what nobody has said of them; a fact that gains nothing is left out."""
+_UNDECIDED = "SELECT id FROM fact WHERE dataset_id = ? AND short_answer IS NULL"
+
+
+def _read_by_rules(db: sqlite3.Connection, dataset_id: int) -> list[tuple[Fact, Proposal]]:
+    """What the rules read of each fact."""
     facts = list(facts_of(db, dataset_id))
     works = works_of(facts)
     texts: dict[int, list[str]] = defaultdict(list)
     rows = db.execute("SELECT fact_id, question, answer FROM example WHERE dataset_id = ? ORDER BY id", (dataset_id,))
     for fact_id, question, answer in rows:
         texts[fact_id] += [question, answer]
-    for fact in facts:
-        read = propose_fields(fact, texts[fact.id], works)
-        new: dict[str, Value] = {
-            column: json.dumps(getattr(read, column), ensure_ascii=False)
-            for column in ("spellings", "tags", "key_terms")
-            if getattr(read, column) and not getattr(fact, column)
-        }
-        if not fact.subject:
-            new["subject"] = read.subject
-        elif fold(read.subject) != fold(fact.subject):
-            new.pop("spellings", None)  # those of another subject than the one that a person gave
-        if any(new.values()):
-            yield fact, new
+    return [(fact, propose_fields(fact, texts[fact.id], works)) for fact in facts]

@@ -58,8 +58,9 @@ class PlanForm:
     def settled(self) -> list[Any]:
         """The events after which a person has finished with a field that changes what a job costs."""
         typed = [self.forward, self.reverse, self.pairs, self.documents, self.titles, self.aspects, self.budget]
-        choices = [self.source, self.answers, self.shared_reverse, self.generator]
-        return [field.blur for field in (*typed, *self.preset_fields())] + [choice.input for choice in choices]
+        choices = [self.answers, self.shared_reverse, self.generator]
+        events = [field.blur for field in (*typed, *self.preset_fields())] + [choice.input for choice in choices]
+        return [*events, self.source.change]  # another section may choose it, too
 
     def plan(self, values: Values) -> Plan:
         """The plan that was typed."""
@@ -81,7 +82,7 @@ class PlanForm:
         }
 
     def by_rules(self, values: Values) -> bool:
-        """Whether the built-in rules make the examples; only a model makes new facts."""
+        """Whether the built-in rules make the examples; for all else there is only a model."""
         return bool(values[self.generator] == "rules" and values[self.source] == "facts")
 
     def money(self, values: Values) -> float | None:
@@ -113,7 +114,7 @@ class FormParts:
 
 def build_form() -> FormParts:
     """Five fields; the endpoint's and those of new facts appear with the choice that needs them."""
-    source = _radio("source", ("facts", "documents", "titles"), "facts")
+    source = _radio("source", ("facts", "documents", "titles", "fields"), "facts")
     with gr.Column(elem_id="plan-of-facts") as of_facts:
         with gr.Row():
             forward, reverse = _typed("forward", "8"), _typed("reverse", "8")

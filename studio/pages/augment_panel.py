@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from studio.augmentation.keys import KEYS, bound_keys
-from studio.augmentation.status import RESUMABLE, AugmentStatus, JobPlan
+from studio.augmentation.status import NEW_FACTS, RESUMABLE, AugmentStatus, JobPlan
 from studio.datasets.filters import Filter
 from studio.errors import AugmentError, StudioError
 from studio.house import Studio
@@ -57,7 +57,7 @@ def build_augment_panel(studio: Studio, shell: Shell) -> None:
     typed = [shell.changed.change, form.source.change, *(number.change for number in form.numbers())]
     gr.on(typed, handlers.on_plan, {shell.dataset, form.source, form.shared_reverse, *form.numbers()}, total, **QUIET)
     coming = [parts.of_facts, parts.of_documents, parts.of_titles, form.generator, parts.endpoint, parts.key_state]
-    chosen = [form.source.input, form.generator.input]
+    chosen = [form.source.change, form.generator.input]
     gr.on(chosen, handlers.on_choice, {form.source, form.generator, form.aspects}, [*coming, form.aspects], **QUIET)
     form.preset.input(preset_values, form.preset, form.preset_fields(), **QUIET).then(
         handlers.on_estimate, everything, told, **QUIET
@@ -67,6 +67,8 @@ def build_augment_panel(studio: Studio, shell: Shell) -> None:
         handlers.on_estimate, everything, told, **QUIET
     )
     start.click(handlers.on_start, everything, [view.job_id, view.preview, *view.shown()], **PRIVATE)
+    # A wish for this section may say what to make.
+    shell.section.change(lambda wish: wish[2] if len(wish) > 2 else gr.skip(), shell.section, form.source, **QUIET)
     _wire_job(handlers, shell, parts, view)
 
 
@@ -114,9 +116,12 @@ class _Augment:
 
     @shows_errors
     def on_plan(self, values: Values, request: gr.Request) -> str:
-        dataset = values[self.dataset]
-        if values[self.form.source] != "facts":
+        dataset, source = values[self.dataset], values[self.form.source]
+        if source in NEW_FACTS:
             return notice(text("augment_page.new_facts_pending", locale(request)))
+        if source == "fields":
+            unsaid = self.studio.proposed.overview(dataset).unsaid if dataset else 0
+            return notice(text("augment_page.fields_explained", locale(request), number=f"{unsaid:,}"))
         facts = self.studio.datasets.counts(dataset).facts if dataset else 0
         try:
             return plan_sum(self.form.plan(values), facts, locale(request))
@@ -216,7 +221,7 @@ class _Augment:
             gr.Button(visible=running),
             gr.Button(visible=status.state in RESUMABLE),
             gr.Button(visible=_can_run_again(status)),
-            gr.Button(visible=not running and bool(status.added and (status.flagged or status.source != "facts"))),
+            gr.Button(visible=not running and bool(status.added and (status.flagged or status.source in NEW_FACTS))),
             gr.Button(visible=running),
             gr.Timer(active=running),
         )

@@ -6,9 +6,10 @@ from studio.augmentation.estimate import Estimate
 from studio.augmentation.plan import Plan
 from studio.augmentation.preview import Previewed
 from studio.augmentation.reversal import SharedAnswer
-from studio.augmentation.status import AugmentStatus
+from studio.augmentation.status import NEW_FACTS, AugmentStatus
 from studio.datasets.model import MadeExample
 from studio.i18n import text
+from studio.pages.facts_view import said_of
 from studio.pages.markup import bar, duration_text, element, facts_line, notice, words
 
 MOST_SHOWN = 50
@@ -61,20 +62,26 @@ def progress(status: AugmentStatus, locale: str) -> str:
     )
     lists = _gates(status, locale) + _left_out(status, locale) + _failures(status, locale) + _failed(status, locale)
     if status.state == "running":
-        head = words(text("augment_page.running", locale, dataset=status.dataset), "oboe-strong", "p")
+        head = words(text(_sentence(status), locale, dataset=status.dataset), "oboe-strong", "p")
         return head + bar(status.done / status.total if status.total else None) + line + lists
     reason = status.reason.text(locale) if status.reason else ""
-    key = f"augment_page.{status.state}"
-    if status.state == "finished" and status.source != "facts":
-        key = "augment_page.finished_seeds"
-    sentence = text(key, locale, added=f"{status.added:,}", dataset=status.dataset)
+    sentence = text(_sentence(status), locale, added=f"{status.added:,}", dataset=status.dataset)
     return notice(sentence, STATE_ICONS[status.state], reason) + line + lists
 
 
+def _sentence(status: AugmentStatus) -> str:
+    """The key of what is said of a job in this state."""
+    if status.source == "fields" and status.state != "interrupted":
+        return f"augment_page.{status.state}_fields"
+    if status.source in NEW_FACTS and status.state == "finished":
+        return "augment_page.finished_seeds"
+    return f"augment_page.{status.state}"
+
+
 def _figures(status: AugmentStatus, locale: str) -> Iterable[tuple[str, str]]:
-    yield "facts" if status.source == "facts" else "sources", f"{status.done:,} / {status.total:,}"
+    yield "sources" if status.source in NEW_FACTS else "facts", f"{status.done:,} / {status.total:,}"
     yield (
-        "made" if status.source == "facts" else "new_facts",
+        {"facts": "made", "fields": "filled"}.get(status.source, "new_facts"),
         f"{status.made:,} / {status.planned:,}" if status.planned else f"{status.made:,}",
     )
     if status.flagged:
@@ -158,6 +165,8 @@ def _previewed(previewed: Previewed, locale: str, *, opened: bool) -> str:
     head = element("summary", name + _count(previewed, locale))
     if previewed.reason:
         return element("details", head + notice(previewed.reason_text(locale), "warning"), "oboe-fact", open="open")
+    if previewed.read is not None:
+        return element("details", head + said_of(previewed.read, locale), "oboe-fact", open="open")
     rows = [_made(made, locale) for made in previewed.made]
     rows += [
         element("tr", words(pair.question, "column-question", "td") + words(pair.answer, name="td"))

@@ -51,6 +51,7 @@ def build_facts_panel(studio: Studio, shell: Shell) -> None:
     search.change(handlers.on_search, asked, shown, trigger_mode="always_last", **QUIET)
     overview.select(handlers.on_shown, [shell.dataset, search], shown, **QUIET)
     overview.apply(handlers.on_all, [shell.dataset, shell.person], shell.changed, **PRIVATE)
+    overview.click(lambda: ("augment", moment(), "fields"), None, shell.section, **QUIET)
     facts.click(handlers.on_page, asked, shown, **QUIET)
     facts.expand(handlers.on_list, None, shell.filter, **QUIET)
     facts.select(handlers.on_act, [shell.dataset, shell.person], shell.changed, **QUIET)

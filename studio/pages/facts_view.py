@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from studio.datasets import Example
+from studio.datasets import Example, Fact
 from studio.datasets.known import Asking, Knowledge, KnownAnswer
+from studio.datasets.proposals import Proposal
 from studio.datasets.proposed import FactPage, FactSheet, Overview, Shown, Why
 from studio.i18n import text
 from studio.pages.markup import bar, element, empty, model_name, notice, pager, words
@@ -46,6 +47,7 @@ element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
   if (!button) return;
   if (button.dataset.shown) return trigger('select', {shown: button.dataset.shown});
+  if ('model' in button.dataset) return trigger('click', {});
   trigger('apply', {act: button.dataset.act, choice: element.querySelector('select')?.value ?? ''});
 });
 """
@@ -71,6 +73,9 @@ def overview_line(overview: Overview, shown: Shown, locale: str) -> str:
         for act in ALL
         if open_to[act]
     )
+    if overview.unsaid:
+        model = words(text("facts_page.fill_by_model", locale))
+        acts += element("button", model, "oboe-button", type="button", data_model="")
     bar = element("nav", buttons + element("span", acts), "oboe-shown")
     return bar + words(text("facts_page.explained", locale), "oboe-muted", "p")
 
@@ -145,7 +150,7 @@ def _sheet(sheet: FactSheet, known: KnownAnswer | None, locale: str) -> str:
         "oboe-pair",
     )
     reasons = element("ul", "".join(_reason(reason, locale) for reason in sheet.reasons), "oboe-reasons")
-    body = head + pair + (reasons if sheet.reasons else "") + _said_of(sheet, locale) + _examples(sheet, locale)
+    body = head + pair + (reasons if sheet.reasons else "") + said_of(fact, locale) + _examples(sheet, locale)
     return element("article", body, "oboe-panel oboe-proposed", data_fact=fact.id)
 
 
@@ -164,8 +169,8 @@ def _reason(reason: Why, locale: str) -> str:
     return element("li", words(text(key, locale, text=reason.text, number=f"{reason.count:,}")))
 
 
-def _said_of(sheet: FactSheet, locale: str) -> str:
-    fact = sheet.fact
+def said_of(fact: Fact | Proposal, locale: str) -> str:
+    """What is said of a fact beside its pair."""
     said = (
         ("subject", " ｜ ".join(filter(None, (fact.subject, *fact.spellings)))),
         ("tags", "、".join(fact.tags)),

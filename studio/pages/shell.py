@@ -57,7 +57,7 @@ class Shell:
     dataset: gr.Dropdown
     changed: gr.State  # a moment; whatever shows data listens to its change
     runs_changed: gr.State  # a moment; set when a run was started or has ended
-    section: gr.State  # the section of the dataset tab that shall open: (name, moment)
+    section: gr.State  # the section of the dataset tab that shall open: (name, moment), and what augmenting shall make
     filter: gr.State  # what the list shall show: (the dump of a Filter, moment); the list opens
     person: gr.Textbox  # the name of who is at this browser
     timer: gr.Timer  # ticks often while a run is active, seldom otherwise
