@@ -26,6 +26,7 @@ Method = Literal["sft", "cpt", "mixed"]
 Logger = Literal["tensorboard", "trackio", "wandb"]
 QuestionSet = Literal["trained", "heldout_phrasing", "reverse", "heldout_fact", "out_of_domain"]
 
+ExportKind = Literal["merged", "gguf", "push"]
 Verdict = Literal["right", "partly", "wrong"]
 
 ENDED: frozenset[RunState] = frozenset({"finished", "stopped", "failed", "crashed"})
@@ -297,6 +298,30 @@ class DatasetStatus(Frozen):
     pid_started: float | None = None
 
 
+class ExportRequest(Frozen):
+    """`config.json` of an export: what a finished run is written out as, and where."""
+
+    run: str
+    kind: ExportKind
+    base_model: str = Field("", description="Hub id or folder of the 16-bit weights; empty takes the run's own base.")
+    repo: str = Field("", description="Repository that a push goes to.")
+
+
+class ExportStatus(Frozen):
+    """`status.json` of an export; `checked` says in figures how the merged weights were compared with the adapter."""
+
+    state: Literal["starting", "running", "finished", "cancelled", "failed", "crashed"]
+    done: int = 0
+    total: int = 0
+    path: str = Field("", description="The folder that was written, or the address that was pushed to.")
+    checked: dict[str, float] = Field(default_factory=dict)
+    reason: str = Field("", description="English sentence of a failure; the code and values give it in any language.")
+    reason_code: str = ""
+    reason_values: dict[str, str] = Field(default_factory=dict)
+    pid: int | None = None
+    pid_started: float | None = None
+
+
 class Launch(Frozen):
     """`launch.json`: the process that the UI spawned; `pid_started` (psutil's create_time) tells a reused pid."""
 
@@ -323,6 +348,7 @@ class RunFolder:
         self.log = root / "worker.log"  # worker
         self.checkpoints = root / "checkpoints"  # worker
         self.adapter = root / "adapter"  # worker
+        self.exports = root / "exports"  # a folder of each kind of export, written by its process
 
     def read_config(self) -> RunConfig:
         """The configuration that the run was started with."""
