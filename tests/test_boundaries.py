@@ -41,7 +41,10 @@ def test_the_ui_process_never_loads_the_training_stack() -> None:
 
 
 def test_the_contract_needs_the_standard_library_and_pydantic_only() -> None:
-    loaded = {name.partition(".")[0] for name in modules_after("import training.contract, training.reasoning")}
+    loaded = {
+        name.partition(".")[0]
+        for name in modules_after("import training.contract, training.reasoning, training.scoring")
+    }
     assert not loaded & (HEAVY | {"gradio", "pandas", "numpy", "httpx", "studio"})
 
 
@@ -51,10 +54,10 @@ def test_training_never_imports_gradio_or_studio(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", python_files("studio"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_studio_knows_three_modules_of_training_and_gradio_only_in_pages(path: Path) -> None:
+def test_studio_knows_four_modules_of_training_and_gradio_only_in_pages(path: Path) -> None:
     imported = imports_of(path)
     of_training = {name for name in imported if name.partition(".")[0] == "training"}
-    assert of_training <= {"training.contract", "training.nvidia", "training.reasoning"}
+    assert of_training <= {"training.contract", "training.nvidia", "training.reasoning", "training.scoring"}
     if "pages" not in path.relative_to(ROOT).parts and path.name != "i18n.py":
         assert not {name for name in imported if name.partition(".")[0] == "gradio"}
 

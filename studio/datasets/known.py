@@ -20,9 +20,9 @@ from studio.datasets.model import Fact
 from studio.datasets.proposals import propose_fields
 from studio.datasets.search import facts_of
 from studio.errors import DatasetError, StudioError
-from studio.evaluation.scoring import holds_key_terms
 from studio.inference import Endpoint, Options, ask
 from training.contract import Frozen, now
+from training.scoring import holds_key_terms
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 from studio.arena import Scene, Side
 from studio.datasets import Fact
-from studio.evaluation.scoring import holds_key_terms
 from studio.i18n import text
 from studio.pages.markup import element, model_name, notice, words
 from studio.runs.registry import RunSummary
+from training.scoring import holds_key_terms
 
 QUESTIONS_JS = """
 element.addEventListener('click', (event) => {

@@ -10,11 +10,11 @@ from typing import Any
 
 from studio import inference
 from studio.augmentation.plan import Plan
-from studio.evaluation.scoring import holds_key_terms
 from studio.house import Studio
 from studio.inference import Endpoint, Reply
 from studio.runs.presets import run_config
 from training.contract import RunStatus
+from training.scoring import holds_key_terms
 
 AT_ONCE = 16
 

@@ -12,9 +12,9 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Page, expect
 
-from studio.evaluation.scoring import holds_key_terms
 from tests.browser.studio_app import ROOT, chromium, running_app
 from tests.browser.wire import Wire, recorded
+from training.scoring import holds_key_terms
 
 pytestmark = pytest.mark.slow
 
