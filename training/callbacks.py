@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.contract import MetricRecord, RunFolder
 from training.errors import RunError
 from training.memory import used_bytes
+from training.nvidia import gpu_load
 from training.report import Report
 
 # Steps over which the status's loss, the rate and the time left are averaged.
@@ -43,7 +45,8 @@ class MetricsCallback(TrainerCallback):
         self._peak_learning_rate = learning_rate
         self._started = time.monotonic()
         self._losses: deque[float] = deque(maxlen=WINDOW)
-        # (when, tokens so far) after each of the latest steps; an evaluation breaks the row.
+        self._left_out_s = 0.0
+        # (when, tokens so far) after each of the latest steps; evaluations and probes are left out of the time.
         self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW + 1)
 
     def on_train_begin(
@@ -69,14 +72,17 @@ class MetricsCallback(TrainerCallback):
         elif "eval_loss" in logs:
             self._write(state, eval_loss=_finite(logs["eval_loss"]))
             self._report.update(phase="training", eval_loss=_finite(logs["eval_loss"]))
-            self._marks.clear()
-            self._mark()
+            self.leave_out(logs.get("eval_runtime", 0.0))
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Close the file."""
         self._lines.close()
+
+    def leave_out(self, seconds: float) -> None:
+        """Count seconds that were no training neither into the rate nor into the time left."""
+        self._left_out_s += seconds
 
     def _step(self, state: TrainerState, logs: dict[str, float]) -> None:
         loss = logs["loss"]
@@ -97,6 +103,7 @@ class MetricsCallback(TrainerCallback):
             grad_norm=_finite(logs.get("grad_norm")),
             tokens_per_s=round(tokens / seconds, 1) if seconds else None,
             memory_bytes=used_bytes(),
+            gpu_load=_gpu_load(),
             eta_s=round((state.max_steps - state.global_step) * seconds / steps, 1) if steps else None,
         )
         self._report.step(
@@ -107,7 +114,7 @@ class MetricsCallback(TrainerCallback):
         )
 
     def _mark(self) -> None:
-        self._marks.append((time.monotonic(), self._collator.tokens))
+        self._marks.append((time.monotonic() - self._left_out_s, self._collator.tokens))
 
     def _window(self) -> tuple[float, int, int]:
         """Seconds, tokens and steps between the first and the last mark."""
@@ -149,6 +156,12 @@ class StopCallback(TrainerCallback):
         control.should_evaluate &= not self.stopped
         if control.should_evaluate:
             self._report.update(phase="evaluating", step=state.global_step)
+
+
+def _gpu_load() -> float | None:
+    if not torch.cuda.is_available():
+        return None
+    return gpu_load(str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid))
 
 
 def _finite(value: float | None) -> float | None:

@@ -178,7 +178,10 @@ class ProbeAnswer(Frozen):
 
 
 class ProbeRecord(Frozen):
-    """One line of `probes.jsonl`: one question set, asked after `step` optimizer steps. Step 0 is the base."""
+    """One line of `probes.jsonl`: one question set, asked after `step` optimizer steps. Step 0 is the base.
+
+    `asked` may be less than the run's questions of the set: a probe thins itself to its share of the time.
+    """
 
     step: int
     epoch: float
@@ -377,18 +380,30 @@ class RunFolder:
         """The spawned process, or None where the run was not started here (the sample run)."""
         return Launch.model_validate_json(self.launch.read_bytes()) if self.launch.exists() else None
 
-    def read_metrics(self, offset: int = 0) -> tuple[list[MetricRecord], int]:
-        """Records that start at byte `offset`, and the offset to pass next time.
+    def read_probe_questions(self) -> list[ProbeQuestion]:
+        """What is asked after every epoch; nothing where the run asks nothing."""
+        return [ProbeQuestion.model_validate_json(line) for line in _lines_from(self.probe_questions, 0)[0]]
 
-        A last line without its newline is still being written; it is left for the next call.
-        """
-        if not self.metrics.exists():
-            return [], offset
-        with self.metrics.open("rb") as lines:
-            lines.seek(offset)
-            fresh = lines.read()
-        complete = fresh[: fresh.rfind(b"\n") + 1]
-        return [MetricRecord.model_validate_json(line) for line in complete.splitlines()], offset + len(complete)
+    def read_metrics(self, offset: int = 0) -> tuple[list[MetricRecord], int]:
+        """Records that start at byte `offset`, and the offset to pass next time."""
+        lines, end = _lines_from(self.metrics, offset)
+        return [MetricRecord.model_validate_json(line) for line in lines], end
+
+    def read_probes(self, offset: int = 0) -> tuple[list[ProbeRecord], int]:
+        """Records that start at byte `offset`, and the offset to pass next time."""
+        lines, end = _lines_from(self.probes, offset)
+        return [ProbeRecord.model_validate_json(line) for line in lines], end
+
+
+def _lines_from(path: Path, offset: int) -> tuple[list[bytes], int]:
+    """The whole lines that start at a byte, and where they end; a last line without its newline is left for later."""
+    if not path.exists():
+        return [], offset
+    with path.open("rb") as lines:
+        lines.seek(offset)
+        fresh = lines.read()
+    complete = fresh[: fresh.rfind(b"\n") + 1]
+    return complete.splitlines(), offset + len(complete)
 
 
 def replace_text(path: Path, text: str, *, mode: int = 0o644) -> None:

@@ -1,10 +1,13 @@
 """The NVIDIA GPU of this machine, asked without torch; it must not know what a GPU is used for."""
 
+import ctypes
 import os
 import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 COMMAND_TIMEOUT_S = 20.0
 WSL_LIBRARIES = "/usr/lib/wsl/lib"
@@ -27,6 +30,40 @@ def nvidia_driver() -> str:
         loaded = _nvidia_smi("--query-gpu=driver_version", "--format=csv,noheader")
     found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", loaded)
     return found[0] if found else ""
+
+
+class _Utilization(ctypes.Structure):
+    _fields_ = (("gpu", ctypes.c_uint), ("memory", ctypes.c_uint))
+
+
+def gpu_load(uuid: str) -> float | None:
+    """Share of the last moments in which a GPU computed, as NVML tells; None where it does not (no driver, MIG)."""
+    library, handle, found = _nvml(), ctypes.c_void_p(), _Utilization()
+    if library is None or library.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}".encode(), ctypes.byref(handle)):
+        return None
+    if library.nvmlDeviceGetUtilizationRates(handle, ctypes.byref(found)):
+        return None
+    return min(1.0, found.gpu / 100)
+
+
+@cache
+def _nvml() -> Any:
+    """NVIDIA's library of the driver, ready to be asked; None without one."""
+    for name in ("libnvidia-ml.so.1", f"{WSL_LIBRARIES}/libnvidia-ml.so.1"):
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        return library if library.nvmlInit_v2() == 0 else None
+    return None
+
+
+def video_memory() -> tuple[int, int] | None:
+    """Bytes of the first visible card in all and free; asked of the driver, since a CUDA context would take some."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    told = _nvidia_smi("-i", first, "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits")
+    figures = re.findall(r"\d+", told)
+    return (int(figures[0]) * 2**20, int(figures[1]) * 2**20) if len(figures) == 2 else None
 
 
 def _nvidia_smi(*arguments: str) -> str:
