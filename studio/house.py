@@ -14,6 +14,8 @@ from studio.datasets.proposed import ProposedFacts
 from studio.datasets.questions import QuestionSets
 from studio.datasets.versions import Versions
 from studio.models import Downloads
+from studio.runs.past import PastRuns
+from studio.runs.queue import RunQueue
 from studio.runs.registry import Runs
 from studio.runs.server import ModelServer
 from studio.store import open_store
@@ -37,6 +39,8 @@ class Studio:
     known: KnownFacts
     jobs: AugmentJobs
     runs: Runs
+    queue: RunQueue
+    past: PastRuns
     server: ModelServer
     downloads: Downloads
     arena: Arena
@@ -57,6 +61,8 @@ def open_studio(data_dir: Path) -> Studio:
     runs = Runs(data_dir, versions)
     runs.install_sample(DEMO / "run")
     server = ModelServer(data_dir, runs)
+    queue = RunQueue(runs, server.come_back)
+    queue.wake()
     jobs = AugmentJobs(datasets, data_dir / "augmentation", server.ensure)
     jobs.resume_interrupted()
     return Studio(
@@ -71,6 +77,8 @@ def open_studio(data_dir: Path) -> Studio:
         known=KnownFacts(datasets, server),
         jobs=jobs,
         runs=runs,
+        queue=queue,
+        past=PastRuns(runs),
         server=server,
         downloads=Downloads(data_dir),
         arena=Arena(runs, server),

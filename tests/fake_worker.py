@@ -15,6 +15,12 @@ def say(folder: RunFolder, **known: object) -> None:
     replace_text(folder.status, RunStatus(pid=me.pid, pid_started=me.create_time(), **known).model_dump_json())
 
 
+def save_adapter(folder: RunFolder) -> None:
+    folder.adapter.mkdir()
+    (folder.adapter / "adapter_config.json").write_text("{}")
+    (folder.adapter / "adapter_model.safetensors").write_bytes(b"")
+
+
 def main() -> None:
     folder = RunFolder(Path(sys.argv[1]))
     what = folder.read_config().name
@@ -28,14 +34,16 @@ def main() -> None:
     if what == "finishes":
         say(folder, state="finished", step=10, total_steps=10)
         return
+    if what == "saves":
+        save_adapter(folder)
+        say(folder, state="finished", step=10, total_steps=10)
+        return
     if what != "silent":
         say(folder, state="running", phase="training", step=3, total_steps=10)
     deadline = time.monotonic() + 60
     while not folder.stop.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    folder.adapter.mkdir()
-    (folder.adapter / "adapter_config.json").write_text("{}")
-    (folder.adapter / "adapter_model.safetensors").write_bytes(b"")
+    save_adapter(folder)
     say(folder, state="stopped", step=4, total_steps=10)
 
 

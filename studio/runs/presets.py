@@ -27,7 +27,10 @@ _BOUNDS = {"gt": "above", "ge": "at_least", "lt": "below", "le": "at_most"}
 
 
 class Preset(BaseModel):
-    """A named starting point: `config` holds the RunConfig fields that it sets; texts are per locale (ja, en)."""
+    """A named starting point: `config` holds the RunConfig fields that it sets; texts are per locale (ja, en).
+
+    `then` names the preset of a second run that goes on from the first one's adapter.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +38,7 @@ class Preset(BaseModel):
     title: dict[str, str]
     note: dict[str, str]
     config: dict[str, Any]
+    then: str = ""
 
 
 @dataclass(frozen=True)

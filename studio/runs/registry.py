@@ -19,8 +19,9 @@ from studio.environment import require_trainable
 from studio.errors import RunActive, RunFailed, UnknownRun
 from studio.i18n import text
 from studio.runs import last_words
+from studio.runs.about import read_about
 from studio.runs.freeze import Frozen, freeze, require_base_model
-from studio.runs.lease import end_server, handover
+from studio.runs.lease import handover, take_device, waiting
 from studio.runs.process import child_environment, launch_of, process_of, spawn
 from training.contract import Phase, RunConfig, RunFolder, RunState, RunStatus, TrainingExample, replace_text
 
@@ -39,12 +40,15 @@ class ExampleSource(Protocol):
 
 
 class RunSummary(BaseModel):
-    """One line of a list of runs."""
+    """One line of a list of runs; `name` and `note` are what a person gave it last."""
 
     model_config = ConfigDict(frozen=True)
 
     run_id: str
     name: str
+    note: str = ""
+    group: str = ""
+    init_run: str = ""
     preset: str = ""
     dataset: str = ""
     dataset_version: str = ""
@@ -106,24 +110,49 @@ class Runs:
 
     def active(self) -> str | None:
         """The run whose process lives, if any."""
-        return next((run for run in self.ids() if not self._status(RunFolder(self.root / run), "en").ended), None)
+        states = ((run, self._status(RunFolder(self.root / run), "en")) for run in self.ids())
+        return next((run for run, status in states if not status.ended and status.state != "queued"), None)
+
+    def refuse_while_active(self) -> None:
+        """Raise RunActive where a run holds the device."""
+        if (active := self.active()) is not None:
+            raise RunActive("runs.error_active", run=active)
 
     def start(self, config: RunConfig) -> str:
-        """Freeze configuration and examples, spawn the worker, and return the new run's id."""
+        """Freeze a run's files, spawn its worker past all that wait, and return the new run's id."""
+        frozen = self.frozen(config)
+        with handover(self.data_dir):
+            self.refuse_while_active()
+            run_id = self.keep(frozen)
+            try:
+                self.launch(run_id)
+            except RunFailed:
+                shutil.rmtree(self.root / run_id, ignore_errors=True)
+                raise
+        return run_id
+
+    def frozen(self, config: RunConfig) -> Frozen:
+        """What a run of this configuration would start from. Raises where there is nothing that could be trained."""
         self.require(self.data_dir)
         require_base_model(config.base_model)
         version, examples = self.datasets.frozen_examples(config.dataset, config)
         config = config.model_copy(update={"dataset_version": version})
         if not any(example.split == "train" for example in examples):
             raise RunFailed("runs.error_no_examples", dataset=config.dataset)
-        with handover(self.data_dir):
-            if (active := self.active()) is not None:
-                raise RunActive("runs.error_active", run=active)
-            end_server(self.data_dir)
-            self._wait_for_exits()
-            folder = RunFolder(freeze(self.root, Frozen(_slug(config), config, examples)))
-            self._launch(folder)
-        return folder.root.name
+        return Frozen(_slug(config), config, examples)
+
+    def keep(self, frozen: Frozen) -> str:
+        """Write a new run's folder and return its id. The caller has the handover."""
+        return freeze(self.root, frozen).name
+
+    def launch(self, run_id: str) -> None:
+        """Take the device for a run and spawn its worker. The caller has the handover and knows that no run is active.
+
+        Raises RunFailed and leaves the run's files as they are.
+        """
+        take_device(self.data_dir)
+        self._wait_for_exits()
+        self._launch(RunFolder(self.root / run_id))
 
     def stop(self, run_id: str) -> RunStatus:
         """Ask a run to stop and save its adapter; returns at once."""
@@ -146,18 +175,36 @@ class Runs:
         shutil.rmtree(temporary, ignore_errors=True)
         installed.touch()
 
+    def stage_before(self, run_id: str) -> str | None:
+        """The run whose adapter this one goes on from."""
+        try:
+            return self.folder(run_id).read_config().init_run or None
+        except (ValidationError, OSError):
+            return None
+
+    def ready(self, run_id: str) -> bool:
+        """Whether the adapter that a run goes on from is there."""
+        before = self.stage_before(run_id)
+        if before is None:
+            return True
+        saved = before in self.ids() and has_adapter(self.folder(before))
+        return saved and self.status(before).state in ("finished", "stopped")
+
     def _summary(self, run_id: str, locale: str) -> RunSummary:
         folder = RunFolder(self.root / run_id)
         status = self._status(folder, locale)
         known = {name: getattr(status, name) for name in ("state", "phase", "reason", "step", "total_steps", "ended")}
         known |= {"run_id": run_id, "train_loss": status.train_loss, "has_adapter": has_adapter(folder)}
         known["created_at"] = datetime.fromtimestamp(_age(folder.config) / 1e9, UTC)
+        about = read_about(folder)
+        known |= {"note": about.note, "group": about.group}
         try:
             config = folder.read_config()
         except (ValidationError, OSError):
-            return RunSummary(name=run_id, **known)
+            return RunSummary(name=about.name or run_id, **known)
         return RunSummary(
-            name=config.name or run_id,
+            name=about.name or config.name or run_id,
+            init_run=config.init_run,
             preset=config.preset,
             dataset=config.dataset,
             dataset_version=config.dataset_version,
@@ -167,9 +214,12 @@ class Runs:
 
     def _status(self, folder: RunFolder, locale: str) -> RunStatus:
         status = _read(folder)
+        # Whoever launches strikes it off the list afterwards: a process that lives waits no more.
+        if folder.root.name in waiting(self.data_dir).runs and not self._lives(folder, status):
+            return self._queued(folder, status, locale)
         if status is not None and status.ended:
             return _told(status, locale)
-        if self._lives(folder, status):
+        if self._lives(folder, status) or (status is None and folder.read_launch() is None and _is_young(folder)):
             status = status or RunStatus(state="starting")
             return status.model_copy(update={"state": "stopping"}) if folder.stop.exists() else status
         status = _read(folder) or RunStatus(state="starting")  # its last word may have come between the two looks
@@ -178,22 +228,27 @@ class Runs:
         exit_code = child.poll() if (child := self._children.get(folder.root.name)) else None
         return status.model_copy(update={"state": "crashed", "reason": last_words.reason(folder, exit_code, locale)})
 
+    def _queued(self, folder: RunFolder, status: RunStatus | None, locale: str) -> RunStatus:
+        """A run that waits for the device, or for the run that it goes on from."""
+        run_id, reason = folder.root.name, ""
+        if (before := self.stage_before(run_id)) and not self.ready(run_id):
+            lost = before not in self.ids() or self.status(before).ended
+            reason = text("queue.without" if lost else "queue.behind", locale, run=before)
+        known = status or RunStatus(state="queued")
+        return known.model_copy(update={"state": "queued", "phase": None, "reason": reason})
+
     def _lives(self, folder: RunFolder, status: RunStatus | None) -> bool:
         if child := self._children.get(folder.root.name):
             child.poll()  # reaps it, so that no zombie stays
         launch = folder.read_launch()
-        if launch is not None:
-            return process_of(launch.pid, launch.pid_started) is not None
-        if status is not None:
-            return process_of(status.pid, status.pid_started) is not None
-        return time.time() - _age(folder.config) / 1e9 < LAUNCH_GRACE_S
+        known = launch or status
+        return known is not None and process_of(known.pid, known.pid_started) is not None
 
     def _launch(self, folder: RunFolder) -> None:
         try:
             command = (*self.command, str(folder.root))
             child = spawn(command, folder.root, folder.log, child_environment(self.data_dir))
         except OSError as error:
-            shutil.rmtree(folder.root, ignore_errors=True)
             raise RunFailed("runs.error_spawn", reason=str(error)) from error
         self._children[folder.root.name] = child
         try:
@@ -201,7 +256,6 @@ class Runs:
         except OSError as error:
             child.kill()
             child.wait()
-            shutil.rmtree(folder.root, ignore_errors=True)
             raise RunFailed("runs.error_write", folder=str(self.root), reason=str(error)) from error
 
     def _wait_for_exits(self) -> None:
@@ -231,6 +285,11 @@ def _told(status: RunStatus, locale: str) -> RunStatus:
     if not status.reason_code:
         return status
     return status.model_copy(update={"reason": text(status.reason_code, locale, **status.reason_values)})
+
+
+def _is_young(folder: RunFolder) -> bool:
+    """Whether a run without a process may still be on its way to one."""
+    return time.time() - _age(folder.config) / 1e9 < LAUNCH_GRACE_S
 
 
 def _age(path: Path) -> int:

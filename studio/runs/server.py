@@ -111,6 +111,11 @@ class ModelServer:
         on_phase("ready")
         return handle
 
+    def come_back(self, base_model: str) -> None:
+        """Start again after a run that took the device, unless somebody has started a server by now."""
+        if not self._lives():
+            self.ensure(base_model)
+
     def status(self, locale: str = "en") -> ServerStatus:
         """What the server last said; `absent` when no process lives, unless it failed and said why."""
         lives = self._lives()

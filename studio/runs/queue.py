@@ -1,0 +1,168 @@
+"""The runs that wait for the device: submitted, put in order, cancelled, and started one after another.
+
+The truth is `queue.json` and the runs' folders, so a restart of the UI finds the queue again. Knows when a run may
+start, not what it does.
+"""
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from studio.errors import RunFailed, StudioError
+from studio.runs.about import About, write_about
+from studio.runs.freeze import Frozen
+from studio.runs.lease import handover, waiting, write_waiting
+from studio.runs.plans import Plan
+from studio.runs.registry import Runs, has_adapter
+from training.contract import RunConfig, RunFolder, RunStatus, replace_text, resolve_base_model
+
+log = logging.getLogger(__name__)
+POLL_S = 2.0
+
+
+class RunQueue:
+    """The queue of one data folder. `restore` starts the model server of a base again when no run wants the device."""
+
+    def __init__(self, runs: Runs, restore: Callable[[str], object], *, poll_s: float = POLL_S) -> None:
+        self.runs = runs
+        self.data_dir = runs.data_dir
+        self.restore = restore
+        self.poll_s = poll_s
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def ids(self) -> list[str]:
+        """The runs that wait, first one first."""
+        known = set(self.runs.ids())
+        return [run_id for run_id in waiting(self.data_dir).runs if run_id in known]
+
+    def submit(self, plan: Plan) -> list[str]:
+        """Freeze the plan's runs and queue them; the first starts at once where the device is idle. Their ids."""
+        for config in plan.configs:
+            self._require_first_stage(config)
+        frozen = [self.runs.frozen(config) for config in plan.configs]
+        with handover(self.data_dir):
+            run_ids = self._keep(plan, frozen)
+            self._write([*self.ids(), *run_ids])
+        self.advance()
+        self.wake()
+        return run_ids
+
+    def move(self, run_id: str, places: int) -> None:
+        """Put a waiting run so many places back, or forward where `places` is negative."""
+        with handover(self.data_dir):
+            order = self.ids()
+            if run_id not in order:
+                raise RunFailed("queue.error_not_waiting", run=run_id)
+            place = order.index(run_id) + places
+            order.remove(run_id)
+            order.insert(max(0, place), run_id)
+            self._write(order)
+
+    def cancel(self, run_id: str) -> list[str]:
+        """Take a run out of the queue with all that were to go on from it. One that never ran is gone; their ids."""
+        with handover(self.data_dir):
+            order = self.ids()
+            if run_id not in order:
+                raise RunFailed("queue.error_not_waiting", run=run_id)
+            lost = [run_id]
+            for gone in lost:  # grows while it is read: stages of stages
+                lost += [other for other in order if self.runs.stage_before(other) == gone and other not in lost]
+            self._write([other for other in order if other not in lost])
+            for other in lost:
+                self._forget(other)
+        return lost
+
+    def advance(self) -> str | None:
+        """Start the first waiting run that can start; its id, or None where none can or one is active."""
+        with handover(self.data_dir):
+            order = self.ids()
+            if not order or self.runs.active() is not None:
+                return None
+            run_id = next(filter(self.runs.ready, order), None)
+            if run_id is not None:
+                self._launch(run_id)
+                self._write([other for other in order if other != run_id])
+            return run_id
+
+    def wake(self) -> None:
+        """See to it that somebody looks after the queue as long as anything waits."""
+        with self._starting:
+            if self._has_work() and (self._thread is None or not self._thread.is_alive()):
+                self._thread = threading.Thread(target=self._watch, name="run-queue", daemon=True)
+                self._thread.start()
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while self._has_work():
+            try:
+                self.advance()
+                self._restore_server()
+            except (StudioError, OSError):  # a full disk, a device that another UI took meanwhile: look again later
+                log.warning("the queue could not go on", exc_info=True)
+            pause.wait(self.poll_s)
+
+    def _has_work(self) -> bool:
+        found = waiting(self.data_dir)
+        return bool(found.runs or found.server_base)
+
+    def _restore_server(self) -> None:
+        with handover(self.data_dir):
+            found = waiting(self.data_dir)
+            soon = any(map(self.runs.ready, self.ids()))
+            if not found.server_base or soon or self.runs.active() is not None:
+                return
+            write_waiting(self.data_dir, found.model_copy(update={"server_base": ""}))
+        self.restore(found.server_base)
+
+    def _launch(self, run_id: str) -> None:
+        """Nobody waits for the outcome of a start by the queue: the run itself tells of a failure."""
+        folder = RunFolder(self.runs.root / run_id)
+        try:
+            self.runs.launch(run_id)
+        except RunFailed as error:
+            values = {name: str(value) for name, value in error.values.items()}
+            status = RunStatus(state="failed", reason=str(error), reason_code=error.key, reason_values=values)
+            replace_text(folder.status, status.model_dump_json())
+
+    def _keep(self, plan: Plan, frozen: list[Frozen]) -> list[str]:
+        run_ids: list[str] = []
+        try:
+            for one in frozen:
+                if plan.kind == "chain" and run_ids:
+                    one = replace(one, config=one.config.model_copy(update={"init_run": run_ids[-1]}))
+                run_ids.append(self.runs.keep(one))
+                if plan.kind == "sweep":
+                    write_about(RunFolder(self.runs.root / run_ids[-1]), About(group=run_ids[0]))
+        except (RunFailed, OSError):
+            for run_id in run_ids:
+                self._forget(run_id)
+            raise
+        return run_ids
+
+    def _require_first_stage(self, config: RunConfig) -> None:
+        """The run whose adapter is to be trained on must be there, of the same base, and have an adapter or get one."""
+        if not config.init_run:
+            return
+        folder, before = self.runs.folder(config.init_run), self.runs.config(config.init_run)
+        if resolve_base_model(before.base_model) != resolve_base_model(config.base_model):
+            raise RunFailed(
+                "queue.error_other_base", run=config.init_run, theirs=before.base_model, ours=config.base_model
+            )
+        if self.runs.status(config.init_run).ended and not has_adapter(folder):
+            raise RunFailed("queue.error_no_adapter", run=config.init_run)
+
+    def _forget(self, run_id: str) -> None:
+        folder = RunFolder(self.runs.root / run_id)
+        if not folder.launch.exists():
+            folder.config.unlink(missing_ok=True)  # first: half a folder is no run
+            shutil.rmtree(folder.root, ignore_errors=True)
+
+    def _write(self, order: list[str]) -> None:
+        found = waiting(self.data_dir)
+        try:
+            write_waiting(self.data_dir, found.model_copy(update={"runs": tuple(order)}))
+        except OSError as error:
+            raise RunFailed("runs.error_write", folder=str(self.data_dir), reason=str(error)) from error
