@@ -114,7 +114,7 @@ class FormParts:
 
 def build_form() -> FormParts:
     """Five fields; the endpoint's and those of new facts appear with the choice that needs them."""
-    source = _radio("source", ("facts", "documents", "titles", "fields"), "facts")
+    source = _radio("source", ("facts", "fields", "documents", "titles"), "facts")
     with gr.Column(elem_id="plan-of-facts") as of_facts:
         with gr.Row():
             forward, reverse = _typed("forward", "8"), _typed("reverse", "8")

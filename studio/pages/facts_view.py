@@ -68,15 +68,15 @@ def overview_line(overview: Overview, shown: Shown, locale: str) -> str:
         for name in SHOWN
     )
     open_to = {"fill": overview.unsaid, "recover": overview.alone > 1, "confirm": overview.proposed}
-    acts = "".join(
+    acts = [
         element("button", words(text(f"facts_page.{act}_all", locale)), "oboe-button", type="button", data_act=act)
         for act in ALL
         if open_to[act]
-    )
-    if overview.unsaid:
+    ]
+    if overview.unsaid:  # beside what the rules fill in
         model = words(text("facts_page.fill_by_model", locale))
-        acts += element("button", model, "oboe-button", type="button", data_model="")
-    bar = element("nav", buttons + element("span", acts), "oboe-shown")
+        acts.insert(1, element("button", model, "oboe-button", type="button", data_model=""))
+    bar = element("nav", buttons + element("span", "".join(acts)), "oboe-shown")
     return bar + words(text("facts_page.explained", locale), "oboe-muted", "p")
 
 
