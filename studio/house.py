@@ -14,6 +14,7 @@ from studio.datasets.proposed import ProposedFacts
 from studio.datasets.questions import QuestionSets
 from studio.datasets.versions import Versions
 from studio.models import Downloads
+from studio.runs.exports import RunExports
 from studio.runs.past import PastRuns
 from studio.runs.queue import RunQueue
 from studio.runs.registry import Runs
@@ -41,6 +42,7 @@ class Studio:
     runs: Runs
     queue: RunQueue
     past: PastRuns
+    run_exports: RunExports
     server: ModelServer
     downloads: Downloads
     arena: Arena
@@ -79,6 +81,7 @@ def open_studio(data_dir: Path) -> Studio:
         runs=runs,
         queue=queue,
         past=PastRuns(runs),
+        run_exports=RunExports(runs),
         server=server,
         downloads=Downloads(data_dir),
         arena=Arena(runs, server),

@@ -24,7 +24,7 @@ UNDER_WAY = ("starting", "running")
 KINDS: tuple[ExportKind, ...] = ("merged", "gguf", "push")
 
 
-class Exports:
+class RunExports:
     """The exports of every run of one data folder."""
 
     def __init__(self, runs: Runs) -> None:
