@@ -27,6 +27,8 @@ IGNORED = -100
 PINNED_DATE = datetime(2025, 8, 5)
 # Private-use characters: no template trims or escapes them.
 _PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
+# DeepSeek R1's template asks with an open thought, and leaves the thought out of a finished turn.
+_OPENED_THOUGHT, _CLOSED_THOUGHT = "<think>\n", "\n</think>\n\n"
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,10 @@ class Encoded:
 
 @dataclass(frozen=True)
 class EncodedExamples:
-    """What `encode_examples` made, and what it had to cut; `examples` are those that `rows` are made of."""
+    """What `encode_examples` made, and what it had to cut; `places` tell which examples `rows` are made of."""
 
     rows: list[Encoded]
-    examples: list[TrainingExample]
+    places: list[int]
     truncated: int
     untrained: int
 
@@ -61,6 +63,11 @@ def generation_prompt(tokenizer: "PreTrainedTokenizerBase", messages: Messages, 
 def plain_ids(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
     """Token ids of texts that people wrote: no special token is added, and one that they typed stays text."""
     return _tokenize(tokenizer, [[(text, True)] for text in texts])
+
+
+def prompt_text(tokenizer: "PreTrainedTokenizerBase", messages: Messages) -> str:
+    """The text that asks for the next assistant turn."""
+    return "".join(text for text, _ in _write(tokenizer, messages, asking=True))
 
 
 def encode(
@@ -89,12 +96,8 @@ def encode_examples(
     conversations = [example.messages() for example in examples]
     rows = _encode_all(tokenizer, conversations, max_length, assistant_only_loss)
     # A token is trained as the next one of another: the first never is.
-    kept = [
-        (row, example)
-        for row, example in zip(rows, examples, strict=True)
-        if any(label != IGNORED for label in row.labels[1:])
-    ]
-    truncated, untrained = sum(row.truncated for row in rows), len(rows) - len(kept)
+    places = [place for place, row in enumerate(rows) if any(label != IGNORED for label in row.labels[1:])]
+    truncated, untrained = sum(row.truncated for row in rows), len(rows) - len(places)
     if truncated:
         log.warning(
             "%d examples are longer than max_length %d and were cut; %d of them keep no answer and are not trained",
@@ -102,7 +105,7 @@ def encode_examples(
             max_length,
             untrained,
         )
-    return EncodedExamples([row for row, _ in kept], [example for _, example in kept], truncated, untrained)
+    return EncodedExamples([rows[place] for place in places], places, truncated, untrained)
 
 
 def _encode_all(
@@ -133,10 +136,6 @@ def _write(
 ) -> list[Segment]:
     """The conversation as the template writes it, in pieces that know who wrote them."""
     template = _template(tokenizer)
-    if "### 指示:" in template and messages[0]["role"] != "system":
-        # llm-jp's templates write their preamble only where a system message is, whose own text they ignore. The
-        # models were trained with the preamble.
-        messages = [{"role": "system", "content": ""}, *messages]
     roles = tuple(message["role"] for message in messages)
     options = tuple(sorted(template_kwargs.items()))
     pieces = _skeleton(tokenizer, template, roles, asking, options)
@@ -176,12 +175,18 @@ def _skeleton(
 
 
 def _without_prefix(tokenizer: "PreTrainedTokenizerBase", whole: list[Segment], prompt: list[Segment]) -> list[Segment]:
-    """The pieces of `whole` after `prompt`, which must be its beginning."""
+    """The pieces of `whole` after `prompt`, which must be its beginning.
+
+    A thought that the prompt opens and the finished turn leaves out is closed at once.
+    """
     last = len(prompt) - 1
-    if last < 0 or whole[:last] != prompt[:last] or not whole[last][0].startswith(prompt[last][0]):
-        raise RunError("worker.error_template_differs", base_model=tokenizer.name_or_path)
-    rest = (whole[last][0][len(prompt[last][0]) :], whole[last][1])
-    return [rest, *whole[last + 1 :]] if rest[0] else whole[last + 1 :]
+    if last >= 0 and whole[:last] == prompt[:last]:
+        asked, (written, typed) = prompt[last][0], whole[last]
+        for begun, closing in ((asked, ""), (asked.removesuffix(_OPENED_THOUGHT), _CLOSED_THOUGHT)):
+            if written.startswith(begun):
+                rest = (closing + written[len(begun) :], typed)
+                return [rest, *whole[last + 1 :]] if rest[0] else whole[last + 1 :]
+    raise RunError("worker.error_template_differs", base_model=tokenizer.name_or_path)
 
 
 def _through_end_token(tokenizer: "PreTrainedTokenizerBase", answer_ids: list[int]) -> list[int]:
@@ -217,6 +222,11 @@ def _tokenize(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[Sequence[Seg
                 pieces, add_special_tokens=False, return_attention_mask=False, split_special_tokens=is_special
             )
             ids |= zip(wanted, found["input_ids"], strict=True)
+    for chunk, is_typed in ids:
+        # A Unigram vocabulary holds its special tokens as words too.
+        if is_typed and _special_ids(tokenizer).intersection(ids[chunk, is_typed]):
+            letters = tokenizer(list(chunk), add_special_tokens=False)["input_ids"]
+            ids[chunk, is_typed] = [number for letter in letters for number in letter]
     return [[number for chunk in text for number in ids[chunk]] for text in chunks]
 
 

@@ -1,7 +1,8 @@
 """How a 4-bit base is loaded: unsloth on CUDA, transformers with bitsandbytes anywhere.
 
-Training and answering load through here, so both see the same weights; it must not know what an adapter is. At import
-it loads torch only: unsloth patches transformers, peft and trl and therefore has to be imported before them.
+Training and answering load through here, so both see the same weights and the same chat template; it must not know
+what an adapter is. At import it loads torch only: unsloth patches transformers, peft and trl and therefore has to be
+imported before them.
 """
 
 import hashlib
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from training import architecture
+from training.chat_formats import use_training_template
 from training.contract import Engine, resolve_base_model
 from training.errors import RunError
 from training.nvidia import nvidia_gpu_present
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FINGERPRINT_BYTES = 64 * 2**20
+# Below this a base is not the 4-bit base that somebody asked for. Embedding and head never are in 4 bits and weigh the
+# more the smaller a model is (22 % of an 1.8B), so the share is taken of the rest.
+LEAST_FOUR_BIT_SHARE = 0.8
 
 UsedEngine = Literal["unsloth", "transformers"]
 Progress = Callable[[int, int], None]
@@ -30,10 +36,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class LoadedBase:
-    """A 4-bit base ready to be adapted or asked. `four_bit_share` is measured on the loaded parameters.
+    """A 4-bit base ready to be adapted or asked. `four_bit_share` is measured on all of the loaded parameters.
 
     `fingerprint` tells the weights of a local folder from others under the same path; empty for one of the Hub, whose
-    id tells enough.
+    id tells enough. `repository` is what was really loaded: unsloth takes its own copy of some Hub ids.
     """
 
     model: Any
@@ -42,6 +48,7 @@ class LoadedBase:
     device: str
     four_bit_share: float
     fingerprint: str
+    repository: str
 
 
 def choose_engine(engine: Engine) -> UsedEngine:
@@ -101,20 +108,54 @@ def load_base(
     """
     used = choose_engine(engine)
     folder = folder or locate(base_model, used, lambda done, total: None, lambda: False)
+    require_loadable(folder, base_model, used)
     load = _load_unsloth if used == "unsloth" else _load_transformers
     try:
-        model, tokenizer = load(folder, max_length)
+        model, tokenizer = load(folder, max_length), load_tokenizer(folder)
     except (OSError, ValueError, KeyError) as error:
         raise RunError(
             "worker.error_base_model_unloadable", base_model=base_model, problem=_first_line(error)
         ) from error
     _keep_weights_as_they_are(model)
     model.train(for_training)
-    share = four_bit_share(model)
-    log.info(
-        "loaded %s with %s on %s, %.1f %% of its parameters in 4 bits", base_model, used, device_name(), 100 * share
-    )
-    return LoadedBase(model, tokenizer, used, device_name(), share, fingerprint(folder))
+    share, body_share = four_bit_shares(model)
+    repository = really_loaded(base_model, used)
+    log.info("loaded %s with %s on %s, %.1f %% of it in 4 bits", repository, used, device_name(), 100 * share)
+    _require_four_bits(body_share, base_model, used)
+    return LoadedBase(model, tokenizer, used, device_name(), share, fingerprint(folder), repository)
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a base, with the chat template that training and asking use."""
+    from transformers import AutoTokenizer
+
+    # unsloth repairs tokenizers and may change their template; both engines must write a question the same way.
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    use_training_template(tokenizer)
+    return tokenizer
+
+
+def really_loaded(base_model: str, engine: UsedEngine) -> str:
+    """The repository or folder whose weights `engine` loads for a base: unsloth swaps some Hub ids."""
+    from training.hub import repository_for
+
+    return repository_for(base_model, engine)
+
+
+def require_loadable(folder: Path, base_model: str, engine: UsedEngine) -> None:
+    """Raise RunError where `engine` would leave most of this base in 16 bits; told from its configuration alone."""
+    configuration = architecture.read_configuration(folder, base_model)
+    if engine == "unsloth" or not architecture.is_mixture(configuration):
+        return
+    if configuration.get("model_type") == architecture.GPT_OSS:
+        raise RunError("worker.error_gpt_oss_needs_unsloth", base_model=base_model)
+    model = architecture.empty_model(folder, base_model)
+    _require_four_bits(architecture.planned_four_bit_share(model), base_model, engine)
+
+
+def _require_four_bits(share: float, base_model: str, engine: UsedEngine) -> None:
+    if share < LEAST_FOUR_BIT_SHARE:
+        raise RunError("worker.error_four_bits", base_model=base_model, share=f"{100 * share:.1f}", engine=engine)
 
 
 def fingerprint(folder: Path) -> str:
@@ -129,8 +170,8 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _load_transformers(folder: Path, max_length: int) -> "tuple[Any, PreTrainedTokenizerBase]":
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+def _load_transformers(folder: Path, max_length: int) -> Any:
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     dtype = compute_dtype()
     quantization = BitsAndBytesConfig(
@@ -140,16 +181,13 @@ def _load_transformers(folder: Path, max_length: int) -> "tuple[Any, PreTrainedT
         bnb_4bit_compute_dtype=dtype,
     )
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(
+    return AutoModelForCausalLM.from_pretrained(
         folder, quantization_config=quantization, dtype=dtype, device_map={"": device}
     )
-    return model, AutoTokenizer.from_pretrained(folder)
 
 
-def _load_unsloth(folder: Path, max_length: int) -> "tuple[Any, PreTrainedTokenizerBase]":
+def _load_unsloth(folder: Path, max_length: int) -> Any:
     unsloth = _import_unsloth()
-    from transformers import AutoTokenizer
-
     model, _ = unsloth.FastLanguageModel.from_pretrained(
         model_name=str(folder),
         max_seq_length=max_length,
@@ -159,8 +197,7 @@ def _load_unsloth(folder: Path, max_length: int) -> "tuple[Any, PreTrainedTokeni
         # `folder` is already the repository that unsloth would choose.
         use_exact_model_name=True,
     )
-    # unsloth repairs tokenizers and may change their template; both engines must write a question the same way.
-    return model, AutoTokenizer.from_pretrained(folder)
+    return model
 
 
 def _import_unsloth() -> Any:
@@ -184,17 +221,22 @@ def _keep_weights_as_they_are(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def four_bit_share(model: Any) -> float:
-    """Share of a base's parameters that are stored in 4 bits, at their true number; a tied head counts once."""
+def four_bit_shares(model: Any) -> tuple[float, float]:
+    """Shares of a base's parameters that are stored in 4 bits: of all, and of all but embedding and head.
+
+    Taken at their true number; a tied head counts once.
+    """
     from bitsandbytes.nn import Params4bit
 
-    four_bit = total = 0
+    ends = {id(end.weight) for end in (model.get_input_embeddings(), model.get_output_embeddings()) if end is not None}
+    four_bit = body = total = 0
     for parameter in model.parameters():
         is_packed = isinstance(parameter, Params4bit) and parameter.quant_state is not None
         count = parameter.quant_state.shape.numel() if is_packed else parameter.numel()
         total += count
+        body += 0 if id(parameter) in ends else count
         four_bit += count if is_packed else 0
-    return four_bit / total if total else 0.0
+    return (four_bit / total if total else 0.0), (four_bit / body if body else 0.0)
 
 
 def _first_line(error: Exception) -> str:

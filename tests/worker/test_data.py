@@ -1,11 +1,15 @@
 """What a conversation becomes: ids, labels, and the same prompt for training and asking."""
 
+from pathlib import Path
+
 import pytest
+import trl
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from tests.worker.tiny import make_tokenizer
-from training.contract import PROJECT_ROOT, TrainingExample
+from training.chat_formats import use_training_template
+from training.contract import TrainingExample
 from training.data import IGNORED, encode, encode_examples, generation_prompt
 from training.errors import RunError
 
@@ -46,6 +50,7 @@ def metaspace() -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(corpus, trainer)
     made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     made.chat_template = LLM_JP
+    use_training_template(made)
     return made
 
 
@@ -160,21 +165,8 @@ def test_cutting_is_counted_and_examples_without_an_answer_are_left_out(harmony:
     assert (len(nothing.rows), nothing.truncated, nothing.untrained) == (0, 2, 2)
 
 
-@pytest.mark.parametrize("template", sorted((PROJECT_ROOT / "assets" / "chat_templates").glob("*.jinja")))
-def test_labels_agree_with_the_marks_of_a_shipped_template(template) -> None:
-    tokenizer = with_template(template.read_text(encoding="utf-8"))
-    encoded = encode(tokenizer, TURN, 512)
-    marked = tokenizer.apply_chat_template(TURN, return_dict=True, return_assistant_tokens_mask=True)
-    assert encoded.input_ids == marked["input_ids"]
-    assert [label != IGNORED for label in encoded.labels] == [bool(mark) for mark in marked["assistant_masks"]]
-
-
 def test_gpt_oss_s_own_template_is_trained_from_the_channel_header_on() -> None:
-    import trl
-
-    template = (PROJECT_ROOT.__class__(trl.__file__).parent / "chat_templates" / "gptoss.jinja").read_text(
-        encoding="utf-8"
-    )
+    template = (Path(trl.__file__).parent / "chat_templates" / "gptoss.jinja").read_text(encoding="utf-8")
     tokenizer = with_template(template)
     encoded = encode(tokenizer, TURN, 512)
     assert trained_text(tokenizer, encoded.labels) == "<|channel|>final<|message|>ミナトです。<|return|>"

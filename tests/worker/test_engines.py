@@ -7,8 +7,11 @@ import torch
 from bitsandbytes.nn import Linear4bit
 from peft import LoraConfig, get_peft_model
 
+from tests.worker.layouts import SMALL, write_configuration
+from tests.worker.test_data import LLM_JP, PREAMBLE, TURN, metaspace
 from tests.worker.tiny import make_tiny_model
 from training import engines
+from training.data import encode
 from training.errors import RunError
 
 
@@ -71,6 +74,54 @@ def test_the_four_bit_share_counts_true_sizes_and_a_tied_head_once(tmp_path: Pat
     linear = 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128)
     embedding = base.model.config.vocab_size * 64
     assert base.four_bit_share == pytest.approx(linear / (linear + embedding * (1 if tied else 2) + 5 * 64))
+
+
+def test_gpt_oss_on_transformers_says_that_it_needs_unsloth_before_anything_is_loaded(tmp_path: Path) -> None:
+    folder = write_configuration(tmp_path, SMALL["fused"])
+    with pytest.raises(RunError, match="needs the engine unsloth") as raised:
+        engines.load_base(str(folder), engine="transformers", for_training=True)
+    assert raised.value.code == "worker.error_gpt_oss_needs_unsloth"
+
+
+@pytest.mark.parametrize("layout", ["mixtral", "qwen3-moe"])
+def test_a_mixture_whose_experts_would_stay_in_sixteen_bits_is_refused_before_it_is_loaded(
+    layout: str, tmp_path: Path
+) -> None:
+    folder = write_configuration(tmp_path, SMALL[layout])
+    with pytest.raises(RunError, match="less than 80 % is refused") as raised:
+        engines.load_base(str(folder), engine="transformers", for_training=True)
+    assert raised.value.code == "worker.error_four_bits" and float(raised.value.values["share"]) < 40
+
+
+def test_a_base_that_turns_out_not_to_be_in_four_bits_is_refused(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setattr(
+        engines, "_load_transformers", lambda folder, max_length: AutoModelForCausalLM.from_pretrained(folder)
+    )
+    with pytest.raises(RunError, match=r"Only 0\.0 %"):
+        engines.load_base(str(tiny_model), engine="transformers", for_training=True)
+
+
+def test_the_embedding_of_a_small_model_does_not_count_against_it(tiny_model: Path) -> None:
+    base = engines.load_base(str(tiny_model), engine="transformers", for_training=False)
+    assert base.four_bit_share < engines.LEAST_FOUR_BIT_SHARE < engines.four_bit_shares(base.model)[1]
+
+
+def test_what_unsloth_really_loads_is_named(tiny_model: Path) -> None:
+    assert engines.really_loaded("openai/gpt-oss-20b", "unsloth") == "unsloth/gpt-oss-20b-unsloth-bnb-4bit"
+    base = engines.load_base(str(tiny_model), engine="transformers", for_training=False)
+    assert base.repository == str(tiny_model)
+
+
+def test_a_tokenizer_comes_with_the_template_to_train_with(tmp_path: Path) -> None:
+    tokenizer = metaspace()
+    tokenizer.chat_template = LLM_JP
+    tokenizer.save_pretrained(tmp_path)
+    loaded = engines.load_tokenizer(tmp_path)
+    assert PREAMBLE in loaded.decode(encode(loaded, TURN, 512).input_ids)
 
 
 def test_weights_are_nf4_with_double_quantisation_and_never_repacked(tiny_model: Path) -> None:
