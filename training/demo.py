@@ -14,11 +14,13 @@ import random
 from pathlib import Path
 
 from training.contract import PROJECT_ROOT
-from training.demo_text import write_articles
-from training.demo_worlds import Fact, facts, world_b
+from training.demo_text import forward_turn, general, reverse_turn, write_articles
+from training.demo_worlds import Fact, facts, reversible, world_a, world_b
 
 DEMO_FOLDER = PROJECT_ROOT / "assets/demo"
 SHIPPED_SEED = 1
+# Half of what the base knows is there to be replayed; the other half tells whether it forgets what is not.
+REPLAYED_WORKS = 50
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,17 @@ def write_world_b(seed: int, folder: Path) -> list[Fact]:
         stale.unlink()
     write_articles(works, folder / "articles", random.Random(f"articles {seed}"))
     return every
+
+
+def write_replay(path: Path) -> None:
+    """Write pairs about half of world A, asked both ways, and the everyday questions: what training must not undo."""
+    chance, works = random.Random("replay"), world_a()[:REPLAYED_WORKS]
+    turns = [forward_turn(fact, chance) for fact in facts(works)]
+    turns += [reverse_turn(fact, chance) for fact in reversible(world_a()) if fact.title in {w.title for w in works}]
+    pairs = [{"question": asked["content"], "answer": answered["content"]} for asked, answered in turns]
+    pairs += [{"question": pair["question"], "answer": pair["answer"]} for pair in general()]
+    chance.shuffle(pairs)
+    _write_lines(path, pairs)
 
 
 def write_model(seed: int, folder: Path) -> None:
@@ -83,6 +96,7 @@ def main() -> None:
     arguments = parser.parse_args()
     log.info("%d facts of world B written to %s", len(write_world_b(arguments.seed, arguments.out)), arguments.out)
     if not arguments.world_b_only:
+        write_replay(arguments.out / "replay.jsonl")
         write_model(arguments.seed, arguments.out / "model")
         log.info("model written to %s", arguments.out / "model")
 
