@@ -62,7 +62,7 @@ class ServedModel:
         self.vocabulary = Vocabulary.of(copy.deepcopy(loaded.tokenizer))
         self.reasoning_format = detect_format(self.vocabulary.special, loaded.tokenizer.chat_template)
         self.context_tokens = _context_tokens(self._base, loaded)
-        self.end_ids = _end_ids(self._base, loaded.tokenizer, self.vocabulary)
+        self.end_ids = end_ids(self._base, loaded.tokenizer, self.vocabulary)
         # A model's own generation settings (sampling, penalties) would come in wherever a request says nothing.
         self._base.generation_config = GenerationConfig()
         self._canary_ids = generation_prompt(self.tokenizer, CANARY)
@@ -306,7 +306,8 @@ def _generation_config(sampling: Sampling, max_tokens: int, pad_id: int, end_ids
     return GenerationConfig(max_new_tokens=max_tokens, pad_token_id=pad_id, eos_token_id=sorted(end_ids), **chosen)
 
 
-def _end_ids(model: Any, tokenizer: Any, vocabulary: Vocabulary) -> frozenset[int]:
+def end_ids(model: Any, tokenizer: Any, vocabulary: Vocabulary) -> frozenset[int]:
+    """The tokens that end a reply: the model's, the tokenizer's and those that its reasoning format has besides."""
     own = model.generation_config.eos_token_id
     ids = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
     ids |= {vocabulary.special.get(name) for name in END_TOKENS}
