@@ -36,9 +36,9 @@ def wait_for(done: Callable[[], bool], timeout_s: float) -> None:
         time.sleep(0.2)
 
 
-def augment(studio: Studio, dataset: str) -> None:
-    """Multiply every fact with the built-in rules and the default plan."""
-    job = studio.jobs.start(dataset, generator="rules", plan=Plan())
+def augment(studio: Studio, dataset: str, plan: Plan | None = None) -> None:
+    """Multiply every fact with the built-in rules."""
+    job = studio.jobs.start(dataset, generator="rules", plan=plan or Plan())
     wait_for(lambda: studio.jobs.status(job).state != "running", 120)
     if (status := studio.jobs.status(job)).state != "finished":
         raise RuntimeError(f"augmentation {status.state}: {status.reason}")

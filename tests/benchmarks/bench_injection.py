@@ -1,0 +1,190 @@
+"""Which recipe makes facts stick? The reports' experiment in miniature, by the real worker, on invented worlds.
+
+`python -m tests.benchmarks.bench_injection` grades every recipe on the world of one seed and the recommended default on
+three, none of them seen while the default was looked for. `sweep NAME=VALUE,VALUE ...` prints what the default gives
+with other values on the worlds of seeds 1 to 3, and keeps nothing.
+"""
+
+import itertools
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from studio.augmentation.plan import Plan
+from studio.house import open_studio
+from studio.inference import Endpoint
+from tests.benchmarks.results_file import save
+from tests.benchmarks.whole_loop import (
+    Question,
+    ask_all,
+    augment,
+    read_lines,
+    read_questions,
+    share_right,
+    train,
+    wait_for,
+)
+from training.contract import RunFolder
+from training.demo import REPLAYED_WORKS, write_world_b
+from training.demo_text import forward_turn
+from training.demo_worlds import facts, world_a
+
+SWEPT, GRADED = (1, 2, 3), (4, 5, 6)
+HELDOUT_FACTS = 0.1
+SAMPLE = 4  # every fourth trained or reversed question is asked: they are many and alike
+OUT_OF_DOMAIN = 120
+NOTHING_REPLAYED = {"replay_dataset": "", "replay_share": 0.0}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What differs from the demo's preset, the runs of a chain one after the other, and how facts are multiplied."""
+
+    stages: tuple[dict[str, Any], ...] = ({},)
+    plan: Plan | None = field(default_factory=Plan)
+
+
+DOCUMENTS = {"method": "cpt", "num_train_epochs": 60, "max_steps": -1, "per_device_train_batch_size": 8}
+RECIPES: dict[str, Recipe] = {
+    "as_in_the_report": Recipe(
+        ({"learning_rate": 2e-5, "lora_r": 8, "lora_alpha": 16, "target_modules": ["attention"], **NOTHING_REPLAYED},)
+    ),
+    "attention_only": Recipe(({"target_modules": ["attention"]},)),
+    "without_reverse": Recipe(plan=Plan(forward=8, reverse=0, answers=2)),
+    "without_augmentation": Recipe(plan=None),
+    "without_replay": Recipe((NOTHING_REPLAYED,)),
+    "cpt_only": Recipe((DOCUMENTS,)),
+    "cpt_then_sft": Recipe((DOCUMENTS, {})),
+    "mixed": Recipe(({"method": "mixed"},)),
+    "recommended": Recipe(),
+}
+
+
+def question_sets(run: RunFolder, world: Path, whole: list[dict[str, Any]]) -> dict[str, list[Question]]:
+    """Each set's questions with what a right answer holds; `whole` are all examples that the facts can be asked by."""
+    seeds = {line["question"]: line for line in read_lines(world / "dataset.jsonl")}
+    seed_of = {line["fact_id"]: seeds[line["question"]] for line in whole if line["kind"] == "seed"}
+    heldout = {seed_of[e.fact_id]["question"] for e in run.read_examples() if e.split == "heldout_fact"}
+    taught = {fact_id: seed for fact_id, seed in seed_of.items() if seed["question"] not in heldout}
+    forward = {e.question: seed_of[e.fact_id]["key_terms"] for e in run.read_examples() if _trained(e)}
+    reverse = {
+        line["question"]: [[taught[line["fact_id"]]["subject"]]]
+        for line in whole
+        if line["kind"] == "reverse" and line["fact_id"] in taught
+    }
+    unseen = read_questions(world / "unseen_phrasings.jsonl")
+    of_heldout = [terms for question, terms in ((q, seeds[q]["key_terms"]) for q in heldout)]
+    return {
+        "trained": [Question(*asked) for asked in list(forward.items())[::SAMPLE]],
+        "heldout_phrasing": [question for question in unseen if question.key_terms not in of_heldout],
+        "reverse": [Question(*asked) for asked in list(reverse.items())[::SAMPLE]],
+        "heldout_fact": [Question(question, seeds[question]["key_terms"]) for question in sorted(heldout)],
+        "out_of_domain": out_of_domain(),
+    }
+
+
+def out_of_domain() -> list[Question]:
+    """Questions about works that the base knows and that nothing replays."""
+    chance = random.Random("out of domain")
+    known = chance.sample(facts(world_a()[REPLAYED_WORKS:]), OUT_OF_DOMAIN)
+    return [Question(forward_turn(fact, chance)[0]["content"], [[fact.value]]) for fact in known]
+
+
+def grade(seed: int, recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
+    """Teach the world of a seed by a recipe, and ask base and tuned model every set."""
+    with tempfile.TemporaryDirectory() as folder:
+        studio = open_studio(Path(folder))
+        world = studio.data_dir / "world"
+        write_world_b(seed, world)
+        for name in ("whole", "taught"):
+            studio.datasets.import_file(name, world / "dataset.jsonl")
+        augment(studio, "whole")
+        if recipe.plan is not None:
+            augment(studio, "taught", recipe.plan)
+        studio.documents.start_import("taught", world / "articles")
+        wait_for(lambda: not studio.documents.job("taught").active, 60)
+        whole = read_lines(studio.datasets.export_file("whole", "jsonl", studio.exports))
+        figures: dict[str, Any] = {"seconds": 0.0, "steps": 0, "tokens": 0}
+        run_id = ""
+        for stage in recipe.stages:
+            values = {"preset": "demo", "dataset": "taught", "heldout_fact_share": HELDOUT_FACTS, "probe_questions": 0}
+            run_id, status, seconds = train(studio, values | {"init_run": run_id} | stage | changes)
+            figures["seconds"] += round(seconds, 1)
+            figures["steps"] += status.step
+            figures["tokens"] += trained_tokens(studio.runs.folder(run_id))
+        handle = studio.server.ensure("assets/demo/model")
+        endpoint = Endpoint(handle.base_url, handle.token)
+        for name, questions in question_sets(studio.runs.folder(run_id), world, whole).items():
+            for model, label in (("base", "base"), (run_id, "tuned")):
+                right = share_right(questions, ask_all(endpoint, model, questions))
+                figures.setdefault(name, {"questions": len(questions)})[f"{label}_percent"] = round(100 * right, 1)
+        studio.server.stop()
+        studio.datasets.store.close()
+    kept = figures["out_of_domain"]
+    kept["kept_percent"] = round(100 * kept["tuned_percent"] / kept["base_percent"], 1)
+    return figures
+
+
+def trained_tokens(run: RunFolder) -> int:
+    """Tokens that went through the model in a run, padding left out."""
+    seconds, tokens = 0.0, 0.0
+    for record in run.read_metrics()[0]:
+        if record.tokens_per_s is not None:
+            tokens += record.tokens_per_s * (record.elapsed_s - seconds)
+            seconds = record.elapsed_s
+    return round(tokens)
+
+
+def _trained(example: Any) -> bool:
+    return example.split == "train" and example.kind != "reverse"
+
+
+def sweep(choices: list[str]) -> None:
+    """Print what the default gives with each combination of values, on the worlds that it may be chosen by."""
+    names = [choice.partition("=")[0] for choice in choices]
+    values = [[json.loads(value) for value in choice.partition("=")[2].split(",")] for choice in choices]
+    for combination in itertools.product(*values):
+        changes = dict(zip(names, combination, strict=True))
+        for seed in SWEPT:
+            print(json.dumps(changes), "seed", seed, line(grade(seed, RECIPES["recommended"], changes)), flush=True)
+
+
+def line(figures: dict[str, Any]) -> str:
+    """One recipe on one world, as a line of the table."""
+    sets = ("trained", "heldout_phrasing", "reverse", "heldout_fact")
+    scores = " ".join(f"{name} {figures[name]['tuned_percent']:5}" for name in sets)
+    kept = f"kept {figures['out_of_domain']['kept_percent']:5}"
+    return f"{scores} {kept} | {figures['steps']} steps, {figures['seconds']:.0f} s, {figures['tokens']:,} tokens"
+
+
+def graded() -> Iterator[tuple[str, int, Recipe]]:
+    """Every recipe on one world, the recommended one on all that grade."""
+    for name, recipe in RECIPES.items():
+        for seed in GRADED if name == "recommended" else GRADED[:1]:
+            yield name, seed, recipe
+
+
+def main() -> None:
+    """Grade and keep, or sweep and print."""
+    if sys.argv[1:2] == ["sweep"]:
+        return sweep(sys.argv[2:])
+    table: dict[str, dict[str, Any]] = {}
+    for name, seed, recipe in graded():
+        figures = grade(seed, recipe, {})
+        table.setdefault(name, {})[f"seed_{seed}"] = figures
+        print(f"{name:22} seed {seed} {line(figures)}", flush=True)
+    for sets in ("trained", "heldout_phrasing", "reverse"):
+        scores = [figures[sets]["tuned_percent"] for figures in table["recommended"].values()]
+        print(f"recommended {sets}: mean {statistics.mean(scores):.1f}, lowest {min(scores)}")
+    save("injection", {"load_average": round(os.getloadavg()[1], 1), "recipes": table})
+
+
+if __name__ == "__main__":
+    main()
