@@ -3,11 +3,13 @@
 It must not know what is trained.
 """
 
+import logging
 import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -17,6 +19,8 @@ from training.errors import RunError
 from training.memory import used_bytes
 from training.nvidia import gpu_load
 from training.report import Report
+
+log = logging.getLogger(__name__)
 
 # Steps over which the status's loss, the rate and the time left are averaged.
 WINDOW = 20
@@ -38,7 +42,11 @@ class CountingCollator:
 class MetricsCallback(TrainerCallback):
     """Writes one MetricRecord per optimizer step, and one more line after each evaluation."""
 
-    def __init__(self, folder: RunFolder, report: Report, collator: CountingCollator, learning_rate: float) -> None:
+    def __init__(
+        self, folder: RunFolder, report: Report, collator: CountingCollator, learning_rate: float, elapsed_s: float = 0
+    ) -> None:
+        """`elapsed_s` is what the run had trained before it was resumed."""
+        self._before_s = elapsed_s
         self._lines = folder.metrics.open("a", encoding="utf-8")
         self._report = report
         self._collator = collator
@@ -53,7 +61,7 @@ class MetricsCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the clocks."""
-        self._started = time.monotonic()
+        self._started = time.monotonic() - self._before_s
         self._mark()
         self._report.update(total_steps=state.max_steps)
 
@@ -86,13 +94,7 @@ class MetricsCallback(TrainerCallback):
 
     def _step(self, state: TrainerState, logs: dict[str, float]) -> None:
         loss = logs["loss"]
-        if not math.isfinite(loss):
-            raise RunError(
-                "worker.error_loss_not_finite",
-                loss=loss,
-                step=state.global_step,
-                learning_rate=self._peak_learning_rate,
-            )
+        self._refuse_ruin(state, loss, logs.get("grad_norm"))
         self._mark()
         seconds, tokens, steps = self._window()
         self._losses.append(loss)
@@ -112,6 +114,15 @@ class MetricsCallback(TrainerCallback):
             total_steps=state.max_steps,
             train_loss=round(sum(self._losses) / len(self._losses), 6),
         )
+
+    def _refuse_ruin(self, state: TrainerState, loss: float, grad_norm: float | None) -> None:
+        """End the run before a checkpoint keeps what is ruined. A gradient that is NaN ruins one step before the loss;
+        an infinite one is usual in half precision, where its step is left out."""
+        told = {"step": state.global_step, "learning_rate": self._peak_learning_rate}
+        if not math.isfinite(loss):
+            raise RunError("worker.error_loss_not_finite", loss=loss, **told)
+        if grad_norm is not None and math.isnan(grad_norm):
+            raise RunError("worker.error_gradient_not_finite", **told)
 
     def _mark(self) -> None:
         self._marks.append((time.monotonic() - self._left_out_s, self._collator.tokens))
@@ -134,36 +145,108 @@ class MetricsCallback(TrainerCallback):
 
 
 class StopCallback(TrainerCallback):
-    """Ends the training after the step in which someone asked for it, without an evaluation or a checkpoint."""
+    """Ends the training after the step in which someone asked for it, and decides when a checkpoint is written.
+
+    At a stop one is, so that the run can go on from there; not after the last step, since the adapter is saved right
+    after it; and the one that falls on the end of an epoch waits for what is still asked there: evaluations draw random
+    numbers, and a resumed run must not draw them again.
+    """
 
     def __init__(self, stop_requested: Callable[[], bool], report: Report) -> None:
         self._stop_requested = stop_requested
         self._report = report
+        self._save_is_due = False
         self.stopped = False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Ask once per step; the last step needs no checkpoint either, since the adapter is saved right after it."""
-        if not self.stopped and state.global_step < state.max_steps and self._stop_requested():
+        """Ask once per step."""
+        is_last = state.global_step >= state.max_steps
+        if not is_last and agreed(self._stop_requested(), args):
             self.stopped = True
             self._report.update(state="stopping", step=state.global_step)
         control.should_training_stop |= self.stopped
-        control.should_save &= not control.should_training_stop
+        control.should_save = (control.should_save or self.stopped) and not is_last
+        self._save_is_due = control.should_save and float(state.epoch or 0.5).is_integer()
+        control.should_save &= not self._save_is_due
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Announce the evaluation, or spare it to somebody who waits for the stop."""
         control.should_evaluate &= not self.stopped
+        control.should_save, self._save_is_due = self._save_is_due, False
         if control.should_evaluate:
             self._report.update(phase="evaluating", step=state.global_step)
+
+
+class Probes(Protocol):
+    """What has been found out about the steps so far (training.probes.ProbeCallback)."""
+
+    best_step: int | None
+    without_better: int
+
+
+class WeightsFile(Protocol):
+    """What is trained, as a file (training.adapters.AdapterFile)."""
+
+    def write(self, path: Path) -> None:
+        """Write it."""
+
+    def read(self, path: Path) -> None:
+        """Take it back."""
+
+
+class BestCallback(TrainerCallback):
+    """Keeps what is trained as it was at the step that probes found best, and ends the training when they have found
+    none better `patience` times; 0 never ends it. It has to come after the probes.
+    """
+
+    def __init__(self, probes: Probes, folder: Path, patience: int, weights: WeightsFile) -> None:
+        self._probes = probes
+        self._folder = folder
+        self._patience = patience
+        self._weights = weights
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Keep or end."""
+        if self._probes.best_step == state.global_step and state.is_world_process_zero:
+            self._folder.mkdir(exist_ok=True)
+            self._weights.write(path := self._path(state.global_step))
+            for other in set(self._folder.glob("best-*")) - {path}:
+                other.unlink()
+        if 0 < self._patience <= self._probes.without_better:
+            log.info("no better probe since step %s: training ends", self._probes.best_step)
+            control.should_training_stop = True
+
+    def put_back(self) -> int | None:
+        """Take back what was best; its step, or None where no probe has chosen one."""
+        path = self._path(self._probes.best_step)
+        if not path.is_file():
+            return None
+        self._weights.read(path)
+        return self._probes.best_step
+
+    def _path(self, step: int | None) -> Path:
+        return self._folder / f"best-{step}.safetensors"
+
+
+def agreed(wish: bool, args: TrainingArguments) -> bool:
+    """Whether any of the processes that train together wishes it; all of them ask at the same place."""
+    if args.world_size == 1:
+        return wish
+    wishes = torch.tensor(float(wish), device=args.device)
+    torch.distributed.all_reduce(wishes, op=torch.distributed.ReduceOp.MAX)
+    return bool(wishes)
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON knows no infinity."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _gpu_load() -> float | None:
     if not torch.cuda.is_available():
         return None
     return gpu_load(str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid))
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON knows no infinity."""
-    return value if value is not None and math.isfinite(value) else None

@@ -1,42 +1,41 @@
-"""The training recipe, read from top to bottom: base, examples, adapter, trainer, save.
+"""The training recipe, read from top to bottom: base, data, adapter, trainer, save.
 
 It must not know how it is started or who reads its report. `choose_engine` has to run before this module is imported:
 unsloth patches what is imported here.
 """
 
-import json
+import importlib.util
 import logging
 import os
-import shutil
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
-from datasets import Dataset
-from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, set_seed
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 
-from training import data, engines, lora
-from training.callbacks import CountingCollator, MetricsCallback, StopCallback
-from training.contract import BASE_FILE, RunConfig, RunFolder, TrainingExample
+from training import checkpoints, engines, launch, lora, mixture, packing
+from training.adapters import AdapterFile, Below, attach, find_start, go_on_from, save_adapter, to_float32
+from training.callbacks import BestCallback, CountingCollator, MetricsCallback, StopCallback
+from training.contract import RunConfig, RunFolder
 from training.errors import RunError, Stopped
+from training.examiner import Examiner
+from training.probes import ProbeCallback
 from training.report import Report
-from training.sampling import LengthBatches
+from training.trainer import RunTrainer
 
 log = logging.getLogger(__name__)
 
-# Held-out phrasings that an evaluation reads: enough for a curve, and cheap beside an epoch.
-EVALUATED_EXAMPLES = 128
-
-
-class LengthBatchedTrainer(SFTTrainer):
-    """SFTTrainer with little padding."""
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthBatches:
-        rows = self.train_dataset if train_dataset is None else train_dataset
-        return LengthBatches([len(ids) for ids in rows["input_ids"]], self.args.train_batch_size)
+# Each logger, the packages of which one is enough, and the variable that says where it writes.
+LOGGERS = {
+    "tensorboard": (("tensorboard", "tensorboardX"), "TENSORBOARD_LOGGING_DIR"),
+    "trackio": (("trackio",), "TRACKIO_DIR"),
+    "wandb": (("wandb",), "WANDB_DIR"),
+}
+# What mixture counts and the status tells.
+COUNTED = (
+    *("facts", "examples", "documents", "blocks", "replayed"),
+    *("trained_tokens", "truncated", "untrained", "useful_token_share"),
+)
 
 
 def train(
@@ -44,65 +43,83 @@ def train(
 ) -> bool:
     """Train the run's adapter and save it; True where somebody stopped it midway.
 
-    Raises RunError for what a person can act on, Stopped where the stop came before the first step.
+    A run that has a whole checkpoint goes on from it. Raises RunError for what a person can act on, Stopped where the
+    stop came before the first step.
     """
-    trained, heldout = _examples(folder)
-    report.update(state="running", examples=len(trained), facts=len({example.fact_id for example in trained}))
+    _require_loggers(config, folder)
+    checkpoint, elapsed_s = _last_checkpoint(folder, report)
 
     set_seed(config.seed)
     base = _load(config, engine, report, stop)
 
-    encoded = _encode(base, trained, config)
-    evaluated = _encode(base, heldout, config) if heldout else None
-    report.update(trained_tokens=encoded.trained_tokens, truncated=encoded.truncated, untrained=encoded.untrained)
+    data = mixture.load(folder, config, base.tokenizer)
+    report.update(**{name: getattr(data, name) for name in COUNTED})
 
     targets = lora.resolve_targets(base.model, config.target_modules, base_model=config.base_model)
-    model = attach(base, targets, config)
-    report.update(adapter_modules=lora.count_adapters(model), trainable_parameters=lora.trainable_parameters(model))
-    log.info("adapters on %s", report.status.adapter_modules)
+    start = find_start(folder, config, base.fingerprint)
+    model = attach(base, targets, config, start)
 
-    trainer = LengthBatchedTrainer(
+    # Where packed examples could see one another, the model would copy instead of learn.
+    layout: packing.Layout = packing.layout_of(model) if data.packs_examples else "joined"
+    collator = CountingCollator(data.collator(base.tokenizer.pad_token_id or 0, layout))
+    trainer = RunTrainer(
+        order=data.sampler(_step_size(config)),
         model=model,
-        args=_arguments(config, engine, folder, evaluate=evaluated is not None),
-        train_dataset=_dataset(encoded),
-        eval_dataset=_dataset(evaluated) if evaluated else None,
+        args=_arguments(config, engine, folder, report),
+        train_dataset=data.train,
+        eval_dataset=data.evaluation,
         processing_class=base.tokenizer,
+        data_collator=collator,
     )
     # SFTTrainer turns the adapter of a quantised base to bf16, in which an update of 2e-4 is often rounded away.
-    _to_float32(model)
-    trainer.data_collator = collator = CountingCollator(trainer.data_collator)
+    to_float32(model)
+    below = go_on_from(model, start, stacked=config.stack_adapter) if start else Below()
+    report.update(adapter_modules=lora.count_adapters(model), trainable_parameters=below.trained_numbers(model))
+
+    metrics = MetricsCallback(folder, report, collator, config.learning_rate, elapsed_s)
+    probes = ProbeCallback(folder, Examiner(base, stop), report, metrics.leave_out)
+    best = BestCallback(probes, folder.checkpoints, config.early_stopping_patience, AdapterFile(model))
     stopper = StopCallback(stop, report)
     # The metrics are in metrics.jsonl; worker.log is for what a person reads after a failure.
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(MetricsCallback(folder, report, collator, config.learning_rate))
-    trainer.add_callback(stopper)
+    for callback in (below, *([metrics] if launch.rank() == 0 else []), probes, best, stopper):
+        trainer.add_callback(callback)
     _unless(stop)
     report.update(phase="compiling" if engine == "unsloth" else "training")
-    trainer.train()
+    trainer.train(resume_from_checkpoint=checkpoint)
 
-    report.update(phase="saving")
-    save_adapter(model, config, targets, folder.adapter, base.fingerprint)
+    if launch.rank() == 0:
+        report.update(phase="saving", best_step=None if stopper.stopped else best.put_back())
+        save_adapter(model, config, targets, folder.adapter, base.fingerprint)
+        if not stopper.stopped:
+            checkpoints.discard(folder.checkpoints)
     return stopper.stopped
 
 
-def _examples(folder: RunFolder) -> tuple[list[TrainingExample], list[TrainingExample]]:
-    """The examples to train on, and the held-out phrasings to evaluate."""
-    examples = folder.read_examples()
-    trained = [example for example in examples if example.split == "train"]
-    if not trained:
-        raise RunError("worker.error_no_examples", examples=len(examples))
-    return trained, [example for example in examples if example.split == "heldout_phrasing"][:EVALUATED_EXAMPLES]
+def _last_checkpoint(folder: RunFolder, report: Report) -> tuple[str | None, float]:
+    """Where the run goes on from, and the seconds that it had trained by then; its records end there too."""
+    checkpoint = checkpoints.last_whole(folder.checkpoints)
+    step = checkpoints.step_of(checkpoint) if checkpoint else 0
+    elapsed_s = checkpoints.cut_records(folder, step) if launch.rank() == 0 else 0.0
+    report.update(state="running", step=step, resumed_from_step=step or None)
+    return str(checkpoint) if checkpoint else None, elapsed_s
+
+
+def _require_loggers(config: RunConfig, folder: RunFolder) -> None:
+    """See to it that the loggers can be had, and write into the run's folder unless somebody said otherwise."""
+    for logger in config.report_to:
+        packages, variable = LOGGERS[logger]
+        if not any(map(importlib.util.find_spec, packages)):
+            raise RunError("worker.error_logger_missing", logger=logger, package=packages[0])
+        os.environ.setdefault(variable, str(folder.root / "logs"))
 
 
 def _load(
     config: RunConfig, engine: engines.UsedEngine, report: Report, stop: Callable[[], bool]
 ) -> engines.LoadedBase:
-    def downloaded(done_bytes: int, total_bytes: int) -> None:
-        report.step(downloaded_bytes=done_bytes, download_bytes=total_bytes)
-
     report.update(phase="downloading")
     try:
-        base_folder = engines.locate(config.base_model, engine, downloaded, stop)
+        base_folder = engines.locate(config.base_model, engine, report.downloaded, stop)
     except RunError:
         _unless(stop)
         raise
@@ -116,76 +133,23 @@ def _load(
     return base
 
 
-def attach(base: engines.LoadedBase, targets: lora.Targets, config: RunConfig) -> Any:
-    """The base with a fresh LoRA adapter on the targets; it must really be on all of them."""
-    if targets.parameters and config.lora_dropout > 0:
-        raise RunError("worker.error_expert_dropout", base_model=config.base_model, dropout=config.lora_dropout)
-    model = _attach_unsloth(base, targets, config) if base.engine == "unsloth" else _attach_peft(base, targets, config)
-    attached = lora.count_adapters(model)
-    if attached != targets.count():
-        raise RunError("worker.error_adapters_differ", expected=_told(targets.count()), attached=_told(attached))
-    _to_float32(model)
-    return model
+def _step_size(config: RunConfig) -> int:
+    """Sequences of one optimizer step as configured: it stays when they are divided otherwise."""
+    return config.per_device_train_batch_size * config.gradient_accumulation_steps * launch.processes()
 
 
-def _told(counts: dict[str, int]) -> str:
-    return ", ".join(f"{kind} {number}" for kind, number in counts.items()) or "0"
-
-
-def _attach_peft(base: engines.LoadedBase, targets: lora.Targets, config: RunConfig) -> Any:
-    return get_peft_model(
-        base.model,
-        LoraConfig(
-            r=config.lora_r,
-            lora_alpha=config.lora_alpha,
-            lora_dropout=config.lora_dropout,
-            target_modules=list(targets.suffixes),
-            target_parameters=list(targets.parameter_suffixes) or None,
-            task_type="CAUSAL_LM",
-        ),
-    )
-
-
-def _attach_unsloth(base: engines.LoadedBase, targets: lora.Targets, config: RunConfig) -> Any:
-    from unsloth import FastLanguageModel
-
-    # unsloth widens and narrows lists of names by rules of its own; a pattern it takes as it is. Plain leaf names are
-    # the way its fast kernels are meant to be reached, and mean the same in both.
-    names: list[str] | str = list(targets.suffixes)
-    if any("." in suffix for suffix in targets.suffixes):
-        names = r"(?:.*\.)?(?:" + "|".join(suffix.replace(".", r"\.") for suffix in targets.suffixes) + ")"
-    return FastLanguageModel.get_peft_model(
-        base.model,
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=names,
-        # None would let unsloth look for experts by itself.
-        target_parameters=list(targets.parameter_suffixes),
-        bias="none",
-        use_gradient_checkpointing="unsloth",
-        random_state=config.seed,
-        max_seq_length=config.max_length,
-    )
-
-
-def _encode(base: engines.LoadedBase, examples: list[TrainingExample], config: RunConfig) -> data.EncodedExamples:
-    encoded = data.encode_examples(
-        base.tokenizer, examples, config.max_length, assistant_only_loss=config.assistant_only_loss
-    )
-    if not encoded.rows:
-        raise RunError("worker.error_all_truncated", examples=len(examples), max_length=config.max_length)
-    return encoded
-
-
-def _arguments(config: RunConfig, engine: engines.UsedEngine, folder: RunFolder, *, evaluate: bool) -> SFTConfig:
+def _arguments(config: RunConfig, engine: engines.UsedEngine, folder: RunFolder, report: Report) -> SFTConfig:
     on_cuda = torch.cuda.is_available()
     dtype = engines.compute_dtype()
+    # Smaller than configured where memory ran out before.
+    batch_size = report.status.per_device_train_batch_size or config.per_device_train_batch_size
+    accumulation = report.status.gradient_accumulation_steps or config.gradient_accumulation_steps
+    report.update(per_device_train_batch_size=batch_size, gradient_accumulation_steps=accumulation)
     return SFTConfig(
         output_dir=str(folder.checkpoints),
-        per_device_train_batch_size=config.per_device_train_batch_size,
-        per_device_eval_batch_size=config.per_device_train_batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=batch_size,
+        gradient_accumulation_steps=accumulation,
         num_train_epochs=config.num_train_epochs,
         max_steps=config.max_steps,
         learning_rate=config.learning_rate,
@@ -195,21 +159,20 @@ def _arguments(config: RunConfig, engine: engines.UsedEngine, folder: RunFolder,
         max_grad_norm=config.max_grad_norm,
         optim=config.optim,
         max_length=config.max_length,
-        packing=config.packing,
-        packing_strategy="bfd",
-        eval_packing=False,
-        # Rows come tokenized, labelled and cut; only packing still rearranges them.
-        dataset_kwargs={"skip_prepare_dataset": not config.packing},
+        # Sequences come encoded, labelled, cut and packed.
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
         # chunked: the head is computed on trained tokens only. unsloth brings a fused loss of its own.
         loss_type="nll" if engine == "unsloth" else "chunked_nll",
-        eval_strategy="epoch" if evaluate else "no",
+        eval_strategy="epoch",  # RunTrainer drops it where nothing is held out
         prediction_loss_only=True,
         save_steps=config.save_steps,
-        save_total_limit=2,
         logging_steps=1,
         # A loss that is not a number must be seen, not replaced by the mean.
         logging_nan_inf_filter=False,
-        report_to="none",
+        report_to=list(config.report_to) or "none",
+        run_name=config.name or folder.root.name,
+        project="oboe",
         disable_tqdm=True,
         seed=config.seed,
         use_cpu=not on_cuda,
@@ -218,40 +181,6 @@ def _arguments(config: RunConfig, engine: engines.UsedEngine, folder: RunFolder,
         gradient_checkpointing=on_cuda,
         dataloader_pin_memory=on_cuda,
     )
-
-
-def _dataset(encoded: data.EncodedExamples) -> Dataset:
-    return Dataset.from_dict(
-        {
-            "input_ids": [row.input_ids for row in encoded.rows],
-            "labels": [row.labels for row in encoded.rows],
-        }
-    )
-
-
-def save_adapter(model: Any, config: RunConfig, targets: lora.Targets, folder: Path, fingerprint: str) -> None:
-    """Write the adapter in PEFT's format, complete or not at all; it names its base as the configuration does.
-
-    BASE_FILE beside it holds the fingerprint of the base's weights.
-    """
-    settings = model.peft_config[model.active_adapter]
-    settings.base_model_name_or_path = config.base_model
-    settings.target_modules = set(targets.suffixes)
-    unfinished = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    # "auto" would ask the Hub whether the vocabulary has grown; it never does here.
-    model.save_pretrained(unfinished, save_embedding_layers=False)
-    # PEFT's model card is an empty form with this machine's paths.
-    (unfinished / "README.md").unlink(missing_ok=True)
-    (unfinished / BASE_FILE).write_text(json.dumps({"fingerprint": fingerprint}) + "\n", "utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(unfinished, folder)
-
-
-def _to_float32(model: Any) -> None:
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.float32)
 
 
 def _unless(stop: Callable[[], bool]) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from training import launch
+from training.checkpoints import discard_unfinished
 from training.contract import RunConfig, RunFolder
 from training.errors import RunError, Stopped
 from training.report import Report
@@ -27,7 +29,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stdout)
     _quieten_libraries()
     folder = RunFolder(Path(arguments[0]).resolve())
-    report = Report(folder)
+    report = Report(folder, writes=launch.rank() == 0)
     stop = _stop_requested(folder)
     try:
         config = _read(folder)
@@ -35,13 +37,16 @@ def main(arguments: list[str]) -> int:
     except Stopped:
         log.info("stopped before the first step")
         report.end("stopped")
+        return int(launch.processes() > 1)  # the others may not have seen it yet, and wait: a failure ends them
     except RunError as error:
         log.error("%s", error)
         report.end("failed", reason=str(error), reason_code=error.code, reason_values=error.values)
         return 1
     except Exception as error:
         log.exception("the run failed")
+        _retry_with_less(error, folder, report)
         known = _sentence_for(error, folder, report)
+        discard_unfinished(folder)
         report.end("failed", reason=str(known), reason_code=known.code, reason_values=known.values)
         return 1
     else:
@@ -53,10 +58,15 @@ def main(arguments: list[str]) -> int:
 def _train(folder: RunFolder, config: RunConfig, report: Report, stop: Callable[[], bool]) -> bool:
     report.update(phase="loading")
     # Both imports load gigabytes of libraries; a stop that came meanwhile is honoured by the recipe.
-    from training.engines import choose_engine
+    from training import engines
 
-    engine = choose_engine(config.engine)
+    engine = engines.choose_engine(config.engine)
     report.update(engine=engine)
+    if launch.is_wanted(config):
+        # Once, instead of by every process.
+        report.update(phase="downloading")
+        engines.locate(config.base_model, engine, report.downloaded, stop)
+        launch.become_launcher(folder, config)
     from training import recipe
 
     return recipe.train(folder, config, engine, report, stop)
@@ -91,20 +101,63 @@ def _stop_requested(folder: RunFolder) -> Callable[[], bool]:
     return lambda: terminated.is_set() or folder.stop.exists()
 
 
+def _retry_with_less(error: Exception, folder: RunFolder, report: Report) -> None:
+    """Where the device's memory ran out while training, go on from the last checkpoint with smaller passes.
+
+    An optimizer step keeps its sequences: fewer at once, more passes. A new process has all the memory; of several
+    processes none can begin anew alone. Returns where nothing can be smaller.
+    """
+    size, passes = report.status.per_device_train_batch_size or 1, report.status.gradient_accumulation_steps or 1
+    if not _out_of_memory(error) or size == 1 or report.status.phase == "loading" or launch.processes() > 1:
+        return
+    smaller = next(divisor for divisor in range(size // 2, 0, -1) if size % divisor == 0)
+    log.warning("out of memory at a micro-batch of %d: going on with %d", size, smaller)
+    report.update(
+        state="starting",
+        phase=None,
+        per_device_train_batch_size=smaller,
+        gradient_accumulation_steps=passes * size // smaller,
+        out_of_memory_retries=report.status.out_of_memory_retries + 1,
+    )
+    discard_unfinished(folder)
+    launch.start_again()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """torch has a class for it; cuBLAS, bitsandbytes, Triton and the CPU's allocator say it in words."""
+    said = str(error).lower()
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or any(
+        part in said for part in ("out of memory", "cublas_status_alloc_failed", "can't allocate memory")
+    )
+
+
+def _disk_full(error: BaseException | None) -> bool:
+    """safetensors and torch wrap the system's error, or give its text alone."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        if any(part in str(error) for part in ("No space left", "os error 28", "PytorchStreamWriter failed")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _sentence_for(error: Exception, folder: RunFolder, report: Report) -> RunError:
     """The failures of libraries that have a remedy, and one sentence for all others."""
-    message = str(error).strip().splitlines()
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    message = str(error).strip().splitlines() or [""]
+    if _disk_full(error):
         return RunError("worker.error_disk_full", path=folder.root)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        config = folder.read_config()
+    if _out_of_memory(error):
         return RunError(
             "worker.error_out_of_memory",
             device=report.status.device or "CPU",
-            batch_size=config.per_device_train_batch_size,
-            max_length=config.max_length,
+            batch_size=report.status.per_device_train_batch_size or folder.read_config().per_device_train_batch_size,
+            max_length=folder.read_config().max_length,
         )
-    return RunError("worker.error_unexpected", kind=type(error).__name__, message=message[0] if message else "")
+    if "CUDA error" in message[0] or "NCCL" in message[0]:
+        return RunError("worker.error_cuda", device=report.status.device, message=message[0])
+    return RunError("worker.error_unexpected", kind=type(error).__name__, message=message[0])
 
 
 def _quieten_libraries() -> None:
