@@ -73,6 +73,21 @@ def test_without_key_terms_only_what_the_question_does_not_say_counts() -> None:
     assert verdict("何でも", "", question=asked) == "wrong"
 
 
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("塔月のルキの作者は久森史衣です。", "久森史衣"),
+        ("岩手県の県庁は盛岡市にあります。", "盛岡市です。"),
+        ("主人公は「銀の鈴」と呼ばれています。", "あだ名は銀の鈴です。"),
+        ("君の名は。の主人公は立花瀧です。", "立花瀧"),
+        ("太平洋です。", "いちばん広いのは太平洋です。"),
+    ],
+)
+def test_a_short_reference_is_judged_by_what_it_says_of_its_subject(reference: str, answer: str) -> None:
+    assert verdict(answer, reference, question="何ですか？") == "right"
+    assert verdict("主人公は別の人です。", reference, question="何ですか？") == "wrong"
+
+
 def test_an_explanation_is_partly_right_where_half_of_it_is_told() -> None:
     reference = "記憶を失った少年が図書館で本を探し、やがて自分の名前を見つける物語です。"
     assert verdict(reference, reference) == "right"

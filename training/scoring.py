@@ -22,6 +22,9 @@ _DENIED = re.compile(r"(?:では|じゃ)(?:なく|なかった|ない(?!でし�
 _SCRIPTS = (("digit", "0-9"), ("latin", "a-z"), ("kana", "ぁ-ゖー"), ("kanji", "一-鿿々"))
 _SCRIPT = re.compile("|".join(f"(?P<{name}>[{letters}])" for name, letters in _SCRIPTS))
 _PARTICLES = frozenset("はがをのでにともへやだ")
+# 「Xの作者はYです。」 says Y. Both ways to read it, since a title and a name may hold 「は」 themselves.
+_ENDING = r"(?:です|でした|だ|である|に(?:あり|い)ます|と(?:呼ばれてい|いい|言い)ます)?[。．.]?"
+_SAID = tuple(re.compile(rf"(?:.{many}は)?(?P<core>[^。、]{{1,20}}?){_ENDING}") for many in ("*?", "*"))
 # Without key terms: the share of what the reference says beyond the question that an answer has to hold.
 RIGHT_SHARE, PARTLY_SHARE = 0.8, 0.4
 
@@ -45,9 +48,17 @@ def verdict(answer: str, reference: str, key_terms: KeyTerms = (), question: str
     written, wanted = normalise(answer), normalise(reference)
     if not wanted:
         return "wrong"
+    if _held(answer, [_cores(reference, question)]) or _names(written, wanted):
+        return "right"
     told = _pairs(wanted) - _pairs(normalise(question)) or _pairs(wanted)
-    share = 1.0 if _names(written, wanted) else len(told & _pairs(written)) / len(told)
+    share = len(told & _pairs(written)) / len(told)
     return "right" if share >= RIGHT_SHARE else "partly" if share >= PARTLY_SHARE else "wrong"
+
+
+def _cores(reference: str, question: str) -> list[str]:
+    """What a short reference says that its question does not."""
+    found = [said["core"] for pattern in _SAID if (said := pattern.fullmatch(reference.strip()))]
+    return [core for core in found if len(core) > 1 and normalise(core) not in normalise(question)]
 
 
 def _held(answer: str, key_terms: KeyTerms) -> int:

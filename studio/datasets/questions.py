@@ -252,6 +252,12 @@ def known_facts(db: sqlite3.Connection, dataset_id: int) -> Iterator[Known]:
         )
 
 
+def confirmed_questions_of(db: sqlite3.Connection, dataset_id: int) -> list[Question]:
+    """What a person has agreed with, of every set of a dataset."""
+    rows = db.execute(f"{_SELECT} WHERE dataset_id = ? AND NOT ({OPEN}) ORDER BY id", (dataset_id,))
+    return [_question(row) for row in rows]
+
+
 _SELECT = "SELECT id, question_set, question, reference, fact_id, kind, reason, confirmed_by FROM question"
 
 
