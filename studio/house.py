@@ -15,6 +15,7 @@ from studio.datasets.questions import QuestionSets
 from studio.datasets.versions import Versions
 from studio.models import Downloads
 from studio.runs.exports import RunExports
+from studio.runs.materials import Materials
 from studio.runs.past import PastRuns
 from studio.runs.queue import RunQueue
 from studio.runs.registry import Runs
@@ -60,7 +61,8 @@ def open_studio(data_dir: Path) -> Studio:
     datasets = Datasets(open_store(data_dir / "studio.db"))
     datasets.install_demo(DEMO)
     versions = Versions(datasets.store)
-    runs = Runs(data_dir, versions)
+    documents = Documents(datasets.store)
+    runs = Runs(data_dir, Materials(datasets, versions, documents))
     runs.install_sample(DEMO / "run")
     server = ModelServer(data_dir, runs)
     queue = RunQueue(runs, server.come_back)
@@ -72,7 +74,7 @@ def open_studio(data_dir: Path) -> Studio:
         datasets=datasets,
         versions=versions,
         checks=Checks(datasets.store),
-        documents=Documents(datasets.store),
+        documents=documents,
         hub_datasets=HubDatasets(data_dir),
         proposed=ProposedFacts(datasets),
         questions=QuestionSets(datasets),

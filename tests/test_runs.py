@@ -14,7 +14,7 @@ import pytest
 from studio.errors import RunActive, RunFailed, UnknownRun
 from studio.runs.process import child_environment
 from studio.runs.registry import Runs
-from training.contract import Launch, RunConfig, RunFolder, RunStatus, TrainingExample
+from training.contract import Launch, ProbeQuestion, RunConfig, RunFolder, RunStatus, TrainingExample
 
 FAKE = (sys.executable, "-m", "tests.fake_worker")
 SPLITS = ("train", "train", "heldout_phrasing")
@@ -36,6 +36,9 @@ class Examples:
         }
         examples = [TrainingExample(id=at, split=split, **rest) for at, split in enumerate(self.splits, start=1)]
         return config.dataset_version or "v1@5f8a", examples
+
+    def probe_questions(self, config: RunConfig, examples: object, general: object) -> list[ProbeQuestion]:
+        return []
 
 
 def config(name: str = "", **fields) -> RunConfig:

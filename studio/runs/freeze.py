@@ -7,12 +7,23 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from pydantic import BaseModel
+
 from studio.errors import RunFailed
-from training.contract import RunConfig, RunFolder, TrainingExample, replace_text, resolve_base_model
+from training.contract import (
+    ProbeQuestion,
+    RunConfig,
+    RunFolder,
+    TrainingDocument,
+    TrainingExample,
+    replace_text,
+    resolve_base_model,
+)
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -20,11 +31,13 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True)
 class Frozen:
-    """What a run starts from."""
+    """What a run starts from. Articles and replay may be many: they are read while they are written, once."""
 
-    slug: str
     config: RunConfig
     examples: list[TrainingExample]
+    documents: Iterable[TrainingDocument] = ()
+    replay: Iterable[TrainingExample | TrainingDocument] = ()
+    probe_questions: Iterable[ProbeQuestion] = ()
 
 
 def require_base_model(base_model: str) -> None:
@@ -44,15 +57,33 @@ def freeze(root: Path, frozen: Frozen) -> Path:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         folder = RunFolder(new)
-        with folder.examples.open("w", encoding="utf-8") as lines:
-            lines.writelines(example.model_dump_json() + "\n" for example in frozen.examples)
-            lines.flush()
-            os.fsync(lines.fileno())
+        _write(folder.examples, frozen.examples)
+        for path, lines in (
+            (folder.documents, frozen.documents),
+            (folder.replay, frozen.replay),
+            (folder.probe_questions, frozen.probe_questions),
+        ):
+            _write(path, lines)
+            if not path.stat().st_size:
+                path.unlink()
         replace_text(folder.config, frozen.config.model_dump_json(indent=2))
-        return _take_id(new, frozen.slug)
+        return _take_id(new, _slug(frozen.config))
     except OSError as error:
         shutil.rmtree(new, ignore_errors=True)
         _explain(error, root)
+
+
+def _write(path: Path, lines: Iterable[BaseModel]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(line.model_dump_json() + "\n" for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _slug(config: RunConfig) -> str:
+    """Ascii only: the id is a folder, a model name in the server and an adapter name, where PEFT allows no dot."""
+    words = [re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in (config.name, config.preset)]
+    return next(filter(None, words), "run")[:48]
 
 
 def _take_id(new: Path, slug: str) -> Path:

@@ -3,7 +3,6 @@
 Knows processes and files, not how a model is trained or how a page looks.
 """
 
-import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,21 +20,14 @@ from studio.runs import last_words
 from studio.runs.about import read_about
 from studio.runs.freeze import Frozen, freeze, require_base_model
 from studio.runs.lease import handover, take_device, waiting
+from studio.runs.materials import Source, gather
 from studio.runs.process import child_environment, launch_of, process_of, spawn
-from training.contract import Phase, RunConfig, RunFolder, RunState, RunStatus, TrainingExample, replace_text
+from training.contract import Phase, RunConfig, RunFolder, RunState, RunStatus, replace_text
 
 WORKER = (sys.executable, "-m", "training.worker")
 LAUNCH_GRACE_S = 30.0  # a folder this young may still be on its way to its process
 EXIT_WAIT_S = 20.0
 SAMPLE = "demo-sample"
-
-
-class ExampleSource(Protocol):
-    """Where a run's examples come from (studio.datasets.versions.Versions)."""
-
-    def frozen_examples(self, name: str, config: RunConfig) -> tuple[str, list[TrainingExample]]:
-        """The version of the dataset that is trained, and its accepted examples with their splits."""
-        ...
 
 
 class RunSummary(BaseModel):
@@ -70,7 +61,7 @@ class Runs:
     def __init__(
         self,
         data_dir: Path,
-        datasets: ExampleSource,
+        datasets: Source,
         *,
         command: Sequence[str] = WORKER,
         require: Callable[[Path], None] = require_trainable,
@@ -113,6 +104,11 @@ class Runs:
         states = ((run, self._status(RunFolder(self.root / run), "en")) for run in self.ids())
         return next((run for run, status in states if not status.ended and status.state != "queued"), None)
 
+    def to_watch(self, run_id: str) -> str:
+        """The run itself where it still exists, else the active one, else the newest, else none."""
+        known = self.ids()
+        return run_id if run_id in known else self.active() or next(iter(known), "")
+
     def refuse_while_active(self) -> None:
         """Raise RunActive where a run holds the device."""
         if (active := self.active()) is not None:
@@ -135,11 +131,7 @@ class Runs:
         """What a run of this configuration would start from. Raises where there is nothing that could be trained."""
         self.require(self.data_dir)
         require_base_model(config.base_model)
-        version, examples = self.datasets.frozen_examples(config.dataset, config)
-        config = config.model_copy(update={"dataset_version": version})
-        if not any(example.split == "train" for example in examples):
-            raise RunFailed("runs.error_no_examples", dataset=config.dataset)
-        return Frozen(_slug(config), config, examples)
+        return gather(self.datasets, config)
 
     def keep(self, frozen: Frozen) -> str:
         """Write a new run's folder and return its id. The caller has the handover."""
@@ -157,7 +149,8 @@ class Runs:
     def stop(self, run_id: str) -> RunStatus:
         """Ask a run to stop and save its adapter; returns at once."""
         folder = self.folder(run_id)
-        if not self._status(folder, "en").ended:
+        status = self._status(folder, "en")
+        if not status.ended and status.state != "queued":
             folder.stop.touch()
         return self._status(folder, "en")
 
@@ -297,9 +290,3 @@ def _age(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _slug(config: RunConfig) -> str:
-    """Ascii only: the id is a folder, a model name in the server and an adapter name, where PEFT allows no dot."""
-    words = [re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in (config.name, config.preset)]
-    return next(filter(None, words), "run")[:48]
