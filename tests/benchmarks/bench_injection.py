@@ -109,7 +109,7 @@ def grade(seed: int, recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
         if recipe.plan is not None:
             augment(studio, "taught", recipe.plan)
         studio.documents.start_import("taught", world / "articles")
-        wait_for(lambda: not studio.documents.job("taught").active, 60)
+        wait_for(lambda: studio.documents.job("taught").state != "running", 60)
         whole = read_lines(studio.datasets.export_file("whole", "jsonl", studio.exports))
         figures: dict[str, Any] = {"seconds": 0.0, "steps": 0, "tokens": 0}
         run_id = ""
