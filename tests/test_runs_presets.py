@@ -15,19 +15,139 @@ def sentence_of(values: dict, locale: str = "en") -> str:
     return raised.value.text(locale)
 
 
+REPORT_WORDS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+SFT_TABLE = {
+    "lora_r": 8,
+    "lora_alpha": 16,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 1,
+    "num_train_epochs": 3,
+    "learning_rate": 2e-5,
+    "optim": "adamw_8bit",
+    "target_modules": REPORT_WORDS,
+}
+CPT_TABLE = {
+    "lora_r": 16,
+    "lora_alpha": 32,
+    "lora_dropout": 0.05,
+    "per_device_train_batch_size": 8,
+    "gradient_accumulation_steps": 2,
+    "num_train_epochs": 3,
+    "learning_rate": 2e-4,
+    "optim": "adamw_8bit",
+    "target_modules": REPORT_WORDS,
+}
+GPT_OSS, LLM_JP_13B, LLM_JP_7B = (
+    "unsloth/gpt-oss-20b",
+    "llm-jp/llm-jp-3.1-13b-instruct4",
+    "llm-jp/llm-jp-3-7.2b-instruct3",
+)
+# The five trainings of the reports: base model, what is trained first and then, and what the report's table says.
+TRAININGS = {
+    "gpt-oss-20b-sft": (GPT_OSS, ["sft"], SFT_TABLE),
+    "gpt-oss-20b-cpt": (GPT_OSS, ["cpt"], CPT_TABLE),
+    "gpt-oss-20b-cpt-sft": (GPT_OSS, ["cpt", "sft"], CPT_TABLE),
+    "llm-jp-3.1-13b-instruct4-sft": (LLM_JP_13B, ["sft"], SFT_TABLE),
+    "llm-jp-3-7.2b-instruct3-cpt-sft": (LLM_JP_7B, ["cpt", "sft"], {}),
+}
+# Settings that change an adapter; a report that says nothing of one gets a mark there.
+OF_THE_TRAINING = {
+    *CPT_TABLE,
+    *("lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "max_length", "seed"),
+}
+
+
+def stages(name: str) -> list[RunConfig]:
+    """The runs of a preset, one after the other."""
+    found = []
+    while name:
+        found.append(run_config({"preset": name, "dataset": "anime"}))
+        name = presets()[name].then
+    return found
+
+
 @pytest.mark.parametrize("name", presets())
-def test_every_preset_is_a_run_configuration_and_says_what_it_departs_from(name):
+def test_every_preset_is_a_run_configuration_with_a_title_and_a_note(name):
     preset = presets()[name]
     config = run_config({"preset": name, "dataset": "anime"})
     assert config.preset == name
     for locale in ("ja", "en"):
-        assert preset.title[locale] and "2e-5" in preset.note[locale]
+        assert preset.title[locale] and preset.note[locale]
+    assert set(preset.unstated) <= set(RunConfig.model_fields)
 
 
-def test_the_demo_and_the_three_models_of_the_report_have_presets():
-    bases = {preset.config["base_model"] for preset in presets().values()}
-    assert bases >= {"unsloth/gpt-oss-20b", "llm-jp/llm-jp-3.1-13b-instruct4", "llm-jp/llm-jp-3-7.2b-instruct3"}
+@pytest.mark.parametrize(("name", "training"), TRAININGS.items())
+def test_each_training_of_the_reports_is_there_as_it_was_to_the_letter(name, training):
+    base_model, methods, table = training
+    configs = stages(f"{name}-report")
+    assert [config.method for config in configs] == methods
+    assert {config.base_model for config in configs} == {base_model}
+    assert {field: getattr(configs[0], field) for field in table} == table
+
+
+@pytest.mark.parametrize(("name", "training"), TRAININGS.items())
+def test_what_a_report_does_not_state_is_marked_and_nothing_else(name, training):
+    stated = set(training[2])
+    preset = presets()[f"{name}-report"]
+    unstated = set(preset.unstated) - {"packing", "assistant_only_loss"}
+    assert unstated == OF_THE_TRAINING - stated
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_the_recommended_training_says_how_it_departs_from_the_report_and_why(name):
+    preset = presets()[name]
+    assert preset.departs_from == f"{name}-report"
+    assert len(stages(name)) == len(stages(f"{name}-report"))
+    departures = preset.departures()
+    assert "replay_share" in departures and "target_modules" in departures
+    assert all(5e-5 <= config.learning_rate <= 2e-3 for config in stages(name))
+
+
+@pytest.mark.parametrize("name", [name for name, preset in presets().items() if preset.departs_from])
+def test_each_departure_has_a_reason_in_both_languages(name):
+    departures = presets()[name].departures()
+    for locale in ("ja", "en"):
+        assert {f"presets.why_{field}" for field in departures} <= set(sentences(locale))
+
+
+def test_no_reason_is_left_over():
+    given = {f"presets.why_{field}" for preset in presets().values() for field in preset.departures()}
+    assert {key for key in sentences("en") if key.startswith("presets.why_")} <= given
+
+
+def test_both_stages_of_a_chain_are_the_trainings_that_there_are_alone():
+    alone, chain = presets()["gpt-oss-20b-cpt"], presets()["gpt-oss-20b-cpt-sft"]
+    assert alone.config == chain.config
+    assert presets()["gpt-oss-20b-cpt-report"].config == presets()["gpt-oss-20b-cpt-sft-report"].config
+    for preset in presets().values():
+        assert not preset.then or preset.then in presets()
+
+
+def test_the_demo_comes_first_and_a_trial_is_of_the_13b_s_family():
     assert next(iter(presets())) == "demo"
+    assert presets()["llm-jp-3.1-1.8b-instruct4-sft"].config["base_model"] == "llm-jp/llm-jp-3.1-1.8b-instruct4"
+    assert "2e-5" in presets()["demo"].note["ja"] and "2e-5" in presets()["demo"].note["en"]
+
+
+def asked_targets():
+    """Every base and its target modules that a preset names, the demo's apart."""
+    presets_of = {name: preset for name, preset in presets().items() if not name.startswith("demo")}
+    return sorted({(preset.config["base_model"], preset.config["target_modules"]) for preset in presets_of.values()})
+
+
+@pytest.mark.parametrize(("base_model", "words"), asked_targets())
+def test_the_targets_of_a_preset_are_what_the_full_size_model_has(base_model, words, tmp_path):
+    from tests.worker.layouts import FULL_SIZE, write_configuration
+    from training.lora import plan
+
+    folder = write_configuration(tmp_path, FULL_SIZE[base_model.split("/")[1]])
+    planned = plan(folder, words, 8)
+    if base_model == GPT_OSS and words == REPORT_WORDS:
+        assert planned.targets.unmatched == ("gate_proj", "up_proj", "down_proj")
+        assert planned.modules == {"attention": 96}
+    else:
+        assert not planned.targets.unmatched
+        assert set(planned.modules) == {"attention", "experts" if base_model == GPT_OSS else "mlp"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import gradio as gr
 from studio.i18n import text
 from studio.pages.language import label
 from studio.pages.markup import element, words
-from studio.runs.presets import presets
+from studio.runs.presets import Preset, presets
 from training.contract import RunConfig
 
 FIRST_PRESET = "demo"
@@ -22,16 +22,10 @@ SHOWN = ("preset", "base_model", "method", "learning_rate", "num_train_epochs", 
 GROUPS = {
     "lora": ("target_modules", "lora_r", "lora_alpha", "lora_dropout"),
     "batch": ("per_device_train_batch_size", "gradient_accumulation_steps", "max_length", "packing"),
-    "data": (
-        "variants_per_fact",
-        "replay_dataset",
-        "replay_share",
-        "heldout_phrasings",
-        "heldout_fact_share",
-        "assistant_only_loss",
-        "seed",
-    ),
-    "course": ("init_run", "stack_adapter", "probe_questions", "early_stopping_patience", "save_steps"),
+    "data": ("variants_per_fact", "heldout_phrasings", "heldout_fact_share", "assistant_only_loss", "seed"),
+    "replay": ("replay_dataset", "replay_share"),
+    "probes": ("probe_questions", "early_stopping_patience", "save_steps"),
+    "chain": ("init_run", "stack_adapter"),
     "advanced": (
         "name",
         "engine",
@@ -45,6 +39,10 @@ GROUPS = {
         "accelerate_config_file",
     ),
 }
+# A value that is not among the choices may be typed.
+OPEN_CHOICES = ("base_model", "replay_dataset", "init_run")
+# General examples that ship with the project.
+SHIPPED_REPLAY = ("assets/demo/general.jsonl", "assets/demo/replay.jsonl")
 Form = dict[str, Any]  # the component of each RunConfig field, in the order shown
 
 DIFFERENCES_JS = """
@@ -69,9 +67,8 @@ def build_run_form() -> Form:
 
 def preset_values(preset: str) -> dict[str, Any]:
     """What the form shows for a preset: its own values over RunConfig's defaults."""
-    given = presets()[preset].config if preset in presets() else {}
-    fields = {name: field for name, field in RunConfig.model_fields.items() if name not in OUTSIDE}
-    values = {name: given.get(name, "" if field.is_required() else field.default) for name, field in fields.items()}
+    known = presets().get(preset) or Preset(name=preset, title={}, note={}, config={})
+    values = {name: value for name, value in known.values().items() if name not in OUTSIDE}
     return {name: shown_value(value) for name, value in (values | {"preset": preset}).items()}
 
 
@@ -90,7 +87,7 @@ def differences_line(values: Mapping[str, Any], locale: str) -> str:
     found = differences(values)
     if not found:
         return words(text("training_page.as_preset", locale), "oboe-muted", "p")
-    marks = ", ".join(f"#run-{name.replace('_', '-')} [data-testid=block-info]" for name in found)
+    marks = ", ".join(f"#{field_id(name)} [data-testid=block-info]" for name in found)
     style = element("style", f"{marks} {{ color: var(--oboe-accent) !important; }}")
     back = text("training_page.put_back", locale)
     items = "".join(
@@ -110,20 +107,28 @@ def _component(name: str, value: Any) -> Any:
     described: Any = {
         "label": label(f"runs.field_{name}"),
         "info": label(f"training_page.help_{name}"),
-        "elem_id": f"run-{name.replace('_', '-')}",
+        "elem_id": field_id(name),
         "interactive": True,
         "min_width": 120,
     }
     if name == "preset":
         choices = [(label(f"preset.{key}"), key) for key in presets()]
         return gr.Dropdown(choices, value=value, **described | {"info": None})
-    if name == "base_model":
-        return gr.Dropdown(base_models(), value=value, allow_custom_value=True, **described)
+    if name in OPEN_CHOICES:
+        choices = base_models() if name == "base_model" else []
+        return gr.Dropdown(choices, value=value, allow_custom_value=True, **described)
     if annotation is bool:
         return gr.Checkbox(value, **described)
     if get_origin(annotation) is Literal:
-        return gr.Dropdown(list(get_args(annotation)), value=value, **described)
+        named = name == "method"
+        choices = [(label(f"training_page.{name}_{key}") if named else key, key) for key in get_args(annotation)]
+        return gr.Dropdown(choices, value=value, **described)
     return gr.Textbox(value, **described)
+
+
+def field_id(name: str) -> str:
+    """The id of a field's component."""
+    return f"run-{name.replace('_', '-')}"
 
 
 def base_models() -> list[str]:

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,14 +22,16 @@ from training.contract import PROJECT_ROOT, RunConfig
 PRESETS = PROJECT_ROOT / "assets" / "presets"
 
 _MINUS = str.maketrans("−‐‑–—ー", "------")  # what a Japanese keyboard or a PDF gives for a minus; NFKC leaves these
-_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+_LISTS = {name for name, field in RunConfig.model_fields.items() if get_origin(field.annotation) is tuple}
 _BOUNDS = {"gt": "above", "ge": "at_least", "lt": "below", "le": "at_most"}
 
 
 class Preset(BaseModel):
     """A named starting point: `config` holds the RunConfig fields that it sets; texts are per locale (ja, en).
 
-    `then` names the preset of a second run that goes on from the first one's adapter.
+    `then` names the preset of a second run that goes on from the first one's adapter, `departs_from` the preset with
+    what the lab's report did, and `unstated` the fields of such a preset that the report says nothing about.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +41,25 @@ class Preset(BaseModel):
     note: dict[str, str]
     config: dict[str, Any]
     then: str = ""
+    departs_from: str = ""
+    unstated: tuple[str, ...] = ()
+
+    def values(self) -> dict[str, Any]:
+        """Every field of a run as this preset has it: its own values over RunConfig's defaults."""
+        fields = RunConfig.model_fields.items()
+        return {name: self.config.get(name, "" if field.is_required() else field.default) for name, field in fields}
+
+    def departures(self) -> dict[str, tuple[Any, Any]]:
+        """Settings that it does not leave as the report has them: the report's value and this preset's.
+
+        A trial on a smaller base says so in its note.
+        """
+        if not self.departs_from:
+            return {}
+        theirs, ours = presets()[self.departs_from].values(), self.values()
+        return {
+            name: (theirs[name], ours[name]) for name in ours if name != "base_model" and theirs[name] != ours[name]
+        }
 
 
 @dataclass(frozen=True)
@@ -78,7 +99,11 @@ def presets() -> dict[str, Preset]:
     """All presets by name, in the order that the form shows."""
     found = {}
     for path in sorted(PRESETS.glob("*.json")):
-        found[path.stem] = Preset(name=path.stem, **json.loads(path.read_text("utf-8")))
+        written = json.loads(path.read_text("utf-8"))
+        written["config"] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in written["config"].items()
+        }
+        found[path.stem] = Preset(name=path.stem, **written)
     return found
 
 
@@ -110,7 +135,7 @@ def _clean(name: str, value: Any) -> Any:
         value = value.strip()
         if name in RunConfig.model_fields and not _is_text(name):
             value = _plain_number(value)
-        return _words(value) if name == "target_modules" else value or None
+        return _words(value) if name in _LISTS else value or None
     if isinstance(value, list | tuple):
         return tuple(value) or None
     return value
@@ -122,7 +147,7 @@ def _is_text(name: str) -> bool:
 
 def _plain_number(typed: str) -> str:
     plain = unicodedata.normalize("NFKC", typed).strip().translate(_MINUS)
-    return plain.replace(",", "") if _GROUPED.fullmatch(plain) else plain
+    return plain.replace(",", "") if GROUPED.fullmatch(plain) else plain
 
 
 def _words(typed: str) -> tuple[str, ...] | None:
@@ -149,8 +174,9 @@ def _problem(name: str, kind: str, value: Any) -> Problem:
     if kind in ("string_too_long", "string_too_short"):
         return Problem("runs.error_length", name, shown)
     if kind == "literal_error":
-        choices = ", ".join(get_args(RunConfig.model_fields[name].annotation))
-        return Problem("runs.error_choice", name, {**shown, "choices": choices})
+        annotation = RunConfig.model_fields[name].annotation
+        choices = get_args(get_args(annotation)[0] if name in _LISTS else annotation)
+        return Problem("runs.error_choice", name, {**shown, "choices": ", ".join(choices)})
     return _number_problem(name, kind, value)
 
 
