@@ -22,7 +22,7 @@ def write_card(run: RunFolder, path: Path, *, merged: bool = False) -> None:
     parts = (
         _front_matter(config, merged=merged),
         f"# {config.name or run.root.name}\n\n{_what(config, status)}",
-        _trained(status),
+        _trained(config, status),
         _settings(config),
         _probes(run),
         _asking(run, config, merged=merged),
@@ -49,13 +49,15 @@ def _what(config: RunConfig, status: RunStatus) -> str:
     )
 
 
-def _trained(status: RunStatus) -> str:
+def _trained(config: RunConfig, status: RunStatus) -> str:
     """What really got an adapter, and what was really in 4 bits."""
     lines = [f"- {kind}: {number:,} modules" for kind, number in status.adapter_modules.items()]
     if status.trainable_parameters is not None:
         lines.append(f"- trainable parameters: {status.trainable_parameters:,}")
     if status.four_bit_share is not None:
         lines.append(f"- base parameters in 4 bits while training: {100 * status.four_bit_share:.1f} %")
+    if status.base_repository not in ("", config.base_model):
+        lines.append(f"- the base's weights are those of `{status.base_repository}`")
     if status.device:
         lines.append(f"- trained with {status.engine} on {status.device}")
     return "## What got an adapter\n\n" + "\n".join(lines) if lines else ""

@@ -229,6 +229,7 @@ class RunStatus(Frozen):
     pid_started: float | None = None
     downloaded_bytes: int | None = None
     download_bytes: int | None = None
+    base_repository: str = Field("", description="Repository or folder whose weights were really loaded.")
     four_bit_share: float | None = Field(None, ge=0, le=1, description="Share of base parameters really in 4 bits.")
     adapter_modules: dict[str, int] = Field(default_factory=dict, description="Modules with an adapter, per kind.")
     trainable_parameters: int | None = None
