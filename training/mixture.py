@@ -6,7 +6,7 @@ It must not know the model, nor how it is trained.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,8 +35,7 @@ class TrainingData:
     """What is trained in one epoch, and what was counted on the way.
 
     `train` has one sequence a row (input_ids, labels, and seq_lengths of the pieces it holds); `subjects` are what each
-    is about, as numbers. `packs_examples` says whether a sequence may hold several examples, which a model must keep
-    apart.
+    is about, as numbers. `packs_examples` says whether a sequence may hold several examples.
     """
 
     train: Dataset
@@ -58,9 +57,15 @@ class TrainingData:
         """The order of the sequences; `batch_size` is what one optimizer step sees, over all processes."""
         return SpreadBatches(_lengths(self.train), self.subjects, batch_size, seed=self.seed)
 
-    def collator(self, pad_token_id: int, layout: Layout = "rows") -> Collator:
-        """What makes batches of the sequences, in the layout that `packing.layout_of` found for the model."""
-        return Collator(pad_token_id, layout)
+    def collator(self, model: Any, tokenizer: "PreTrainedTokenizerBase") -> Collator:
+        """What makes batches of the sequences as this model, ready to be trained, needs them.
+
+        Raises RunError where examples are packed and the model would see one in another: it would copy, not learn.
+        """
+        layout: Layout = packing.layout_of(model) if self.packs_examples else "joined"
+        if self.packs_examples and layout == "joined":
+            raise RunError("worker.error_packing", base_model=tokenizer.name_or_path)
+        return Collator(tokenizer.pad_token_id or 0, layout)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,11 @@ def load(folder: RunFolder, config: RunConfig, tokenizer: "PreTrainedTokenizerBa
         untrained=encoded.untrained + replay.untrained,
         useful_token_share=_useful(_lengths(train), subjects, config),
     )
+
+
+def require_texts(folder: RunFolder, config: RunConfig) -> None:
+    """Raise RunError where the run's files hold nothing to train, before a base is loaded for them."""
+    _read(folder, config)
 
 
 def _read(folder: RunFolder, config: RunConfig) -> _Material:

@@ -13,7 +13,7 @@ import torch
 from transformers import PrinterCallback, set_seed
 from trl import SFTConfig
 
-from training import checkpoints, engines, launch, lora, mixture, packing
+from training import checkpoints, engines, launch, lora, mixture
 from training.adapters import AdapterFile, Below, attach, find_start, go_on_from, save_adapter, to_float32
 from training.callbacks import BestCallback, CountingCollator, MetricsCallback, StopCallback
 from training.contract import RunConfig, RunFolder
@@ -47,6 +47,7 @@ def train(
     stop came before the first step.
     """
     _require_loggers(config, folder)
+    mixture.require_texts(folder, config)
     checkpoint, elapsed_s = _last_checkpoint(folder, report)
 
     set_seed(config.seed)
@@ -59,9 +60,7 @@ def train(
     start = find_start(folder, config, base.fingerprint)
     model = attach(base, targets, config, start)
 
-    # Where packed examples could see one another, the model would copy instead of learn.
-    layout: packing.Layout = packing.layout_of(model) if data.packs_examples else "joined"
-    collator = CountingCollator(data.collator(base.tokenizer.pad_token_id or 0, layout))
+    collator = CountingCollator(data.collator(model, base.tokenizer))
     trainer = RunTrainer(
         order=data.sampler(_step_size(config)),
         model=model,
@@ -129,7 +128,9 @@ def _load(
         config.base_model, engine=engine, for_training=True, folder=base_folder, max_length=config.max_length
     )
     _unless(stop)
-    report.update(engine=base.engine, device=base.device, four_bit_share=base.four_bit_share)
+    report.update(
+        engine=base.engine, device=base.device, base_repository=base.repository, four_bit_share=base.four_bit_share
+    )
     return base
 
 

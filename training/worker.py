@@ -73,17 +73,20 @@ def _train(folder: RunFolder, config: RunConfig, report: Report, stop: Callable[
 
 
 def _read(folder: RunFolder) -> RunConfig:
-    """The configuration, and a look at the examples, so that a broken folder fails before anything is loaded."""
+    """The configuration, and a look at what is trained, so that a broken folder fails before anything is loaded."""
     try:
         config = folder.read_config()
     except (OSError, ValidationError) as error:
         raise RunError("worker.error_config_unreadable", path=folder.config.name, problem=_problem(error)) from error
-    try:
-        folder.read_examples()
-    except (OSError, ValidationError, UnicodeDecodeError) as error:
-        raise RunError(
-            "worker.error_examples_unreadable", path=folder.examples.name, problem=_problem(error)
-        ) from error
+    for path, read in (
+        (folder.examples, folder.read_examples),
+        (folder.documents, folder.read_documents),
+        (folder.replay, folder.read_replay),
+    ):
+        try:
+            read()
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
+            raise RunError("worker.error_examples_unreadable", path=path.name, problem=_problem(error)) from error
     return config
 
 

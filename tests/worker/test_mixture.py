@@ -6,15 +6,17 @@ from pathlib import Path
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from tests.worker.running import make_examples, write_examples
+from tests.worker.running import make_examples, make_run, write_examples
 from tests.worker.test_data import metaspace
 from tests.worker.tiny import make_tokenizer
-from training import mixture
+from training import mixture, worker
 from training.contract import Frozen, RunConfig, RunFolder, TrainingDocument, TrainingExample
 from training.data import IGNORED
 from training.documents import Marks, marks_of
 from training.errors import RunError
 from training.mixture import TrainingData
+
+pytestmark = pytest.mark.usefixtures("signals_restored")
 
 ARTICLES = [
     TrainingDocument(id=1, title="星の図書館", text="# 星の図書館\n\n" + "ミナトは図書館で本を読む。" * 20),
@@ -167,3 +169,38 @@ def test_no_examples_left_is_said_even_where_articles_are(tokenizer, folder) -> 
     with pytest.raises(RunError, match="no example of the split train"):
         mixture.load(folder, config(method="mixed"), tokenizer)
     assert mixture.load(folder, config(method="cpt"), tokenizer).evaluation is not None
+
+
+def test_a_step_of_packed_examples_has_the_loss_of_the_same_examples_apart(tiny_model, tmp_path) -> None:
+    losses = []
+    for packing in (False, True):
+        run = make_run(
+            tmp_path / str(packing), tiny_model, packing=packing, max_steps=1, per_device_train_batch_size=32,
+            max_length=160, probe_questions=0,
+        )  # fmt: skip
+        assert worker.main([str(run.root)]) == 0
+        status = run.read_status()
+        assert (status.examples, status.blocks > 0) == (18, packing)
+        losses.append(run.read_metrics()[0][0].loss)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+
+
+def test_articles_questions_and_replay_are_trained_together(tiny_model, folder) -> None:
+    run = make_run(
+        folder.root, tiny_model, method="mixed", replay_share=0.1, max_steps=2, max_length=128, probe_questions=0
+    )
+    write_lines(run.replay, [ARTICLES[2]])
+    assert worker.main([str(run.root)]) == 0
+    status = run.read_status()
+    assert (status.examples, status.documents, status.replayed, status.facts) == (18, 3, 1, 6)
+    assert status.blocks and 0.5 < status.useful_token_share <= 1
+
+
+def test_a_broken_file_of_articles_is_named_before_a_base_is_loaded(tmp_path) -> None:
+    run = make_run(tmp_path, "/no/such/model", method="cpt")
+    run.documents.write_text('{"id": 1', encoding="utf-8")
+    assert worker.main([str(run.root)]) == 1
+    assert "documents.jsonl" in run.read_status().reason
+    run.documents.unlink()
+    assert worker.main([str(run.root)]) == 1
+    assert run.read_status().reason_code == "worker.error_no_documents"
