@@ -17,6 +17,7 @@ from studio.models import Downloads
 from studio.runs.exports import RunExports
 from studio.runs.materials import Materials
 from studio.runs.past import PastRuns
+from studio.runs.preflight import AsTheyAre, Preflights
 from studio.runs.queue import RunQueue
 from studio.runs.registry import Runs
 from studio.runs.server import ModelServer
@@ -43,6 +44,7 @@ class Studio:
     runs: Runs
     queue: RunQueue
     past: PastRuns
+    preflights: Preflights
     run_exports: RunExports
     server: ModelServer
     downloads: Downloads
@@ -83,6 +85,7 @@ def open_studio(data_dir: Path) -> Studio:
         runs=runs,
         queue=queue,
         past=PastRuns(runs),
+        preflights=Preflights(data_dir, AsTheyAre(datasets, versions, documents)),
         run_exports=RunExports(runs),
         server=server,
         downloads=Downloads(data_dir),

@@ -21,7 +21,7 @@ FEW_EXPOSURES = 20
 WEAK_REPLAY, STRONG_REPLAY = 0.1, 0.25
 LEAST_USEFUL_SHARE = 0.85
 MULTIPLE = 64
-DEMO_BASE, DEMO_REPLAY = "assets/demo/model", "assets/demo/general.jsonl"
+DEMO_BASE, DEMO_REPLAY = "assets/demo/model", "assets/demo/replay.jsonl"
 
 # What a refusal by the worker's own code is remedied with.
 REMEDIES: dict[str, dict[str, FieldValue]] = {

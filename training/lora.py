@@ -78,7 +78,11 @@ def plan(folder: Path, words: Sequence[str], lora_r: int, *, base_model: str = "
     Words that match nothing stand in the plan's targets instead of raising. Raises RunError for a configuration that
     cannot be read.
     """
-    model = architecture.empty_model(folder, base_model or str(folder))
+    return plan_for(architecture.empty_model(folder, base_model or str(folder)), words, lora_r)
+
+
+def plan_for(model: Any, words: Sequence[str], lora_r: int) -> Plan:
+    """The same for a model that was built already, on the meta device or not."""
     targets = find_targets(model, words)
     trainable = dict.fromkeys(KINDS, 0)
     for name in targets.modules:

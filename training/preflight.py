@@ -21,7 +21,7 @@ from training import architecture, data, doctor, engines, hub, lora, memory, mix
 from training.contract import RunConfig, RunFolder, TrainingExample, replace_text, resolve_base_model
 from training.errors import RunError
 from training.nvidia import nvidia_gpu_present, video_memory
-from training.preflight_report import Bin, Finding, Preflight, planned_steps
+from training.preflight_report import Bin, Finding, Preflight, counts_of, planned_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -67,7 +67,7 @@ def look(folder: RunFolder) -> Preflight:
     with looked.part():
         if engine == "unsloth" and not on_gpu:
             raise RunError("worker.error_unsloth_needs_cuda")
-    _count_data(looked)
+    looked.known |= counts_of(folder.read_examples()) | {"documents": len(folder.read_documents())}
     base = None
     with looked.part():
         base = _small_files(looked)
@@ -82,16 +82,6 @@ def look(folder: RunFolder) -> Preflight:
     # What raised and what the doctor says may be the same thing; the doctor knows more about its remedy.
     findings = {finding.code: finding for finding in (*looked.failures, *doctor.examine(config, found))}
     return found.model_copy(update={"findings": doctor.by_weight(findings.values())})
-
-
-def _count_data(looked: _Look) -> None:
-    trained = [example for example in looked.folder.read_examples() if example.split == "train"]
-    looked.known |= {
-        "facts": len({example.fact_id for example in trained}),
-        "examples": len(trained),
-        "reversed_facts": len({example.fact_id for example in trained if example.kind == "reverse"}),
-        "documents": len(looked.folder.read_documents()),
-    }
 
 
 def _small_files(looked: _Look) -> Path:
@@ -116,7 +106,12 @@ def _encode(looked: _Look, tokenizer: "PreTrainedTokenizerBase") -> None:
     with _sample(looked.folder) as (folder, share):
         if config.method != "cpt":
             looked.known |= _longest_examples(tokenizer, folder.read_examples())
-        mixed = mixture.load(folder, config, tokenizer)
+        try:
+            mixed = mixture.load(folder, config, tokenizer)
+        except RunError as error:
+            if error.code == "worker.error_all_truncated":
+                looked.known["untrained"] = looked.known["examples"]
+            raise
     ids, labels = mixed.train["input_ids"], mixed.train["labels"]
     lengths = [len(sequence) for sequence in ids]
     by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
@@ -189,7 +184,7 @@ def _plan(looked: _Look, base: Path) -> None:
     """What gets an adapter, and the memory and disk that all of it takes."""
     config = looked.config
     model = architecture.empty_model(base, config.base_model)
-    planned = lora.plan(base, config.target_modules, config.lora_r, base_model=config.base_model)
+    planned = lora.plan_for(model, config.target_modules, config.lora_r)
     trainable = sum(planned.trainable.values())
     shape = memory.shape_of(model)
     device_bytes, free_bytes = (video_memory() if looked.on_gpu else _main_memory()) or (None, None)

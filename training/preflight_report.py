@@ -4,11 +4,12 @@ Both sides import this module: standard library and pydantic only. It must not k
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
-from training.contract import Engine, Frozen, RunConfig
+from training.contract import Engine, Frozen, RunConfig, TrainingExample
 
 Severity = Literal["error", "warning", "note"]
 FieldValue = bool | int | float | str | tuple[str, ...]
@@ -85,6 +86,7 @@ class Preflight(Frozen):
 
     facts: int | None = None
     examples: int | None = None
+    heldout: int | None = None
     reversed_facts: int | None = Field(None, description="Facts with a trained question in the other direction.")
     documents: int | None = None
     replayed: int | None = None
@@ -116,6 +118,17 @@ class Preflight(Frozen):
     def passed(self) -> bool:
         """Whether nothing speaks against starting."""
         return not any(finding.severity == "error" for finding in self.findings)
+
+
+def counts_of(examples: Sequence[TrainingExample]) -> dict[str, int]:
+    """What of a report the frozen examples tell by themselves."""
+    trained = [example for example in examples if example.split == "train"]
+    return {
+        "facts": len({example.fact_id for example in trained}),
+        "examples": len(trained),
+        "heldout": len(examples) - len(trained),
+        "reversed_facts": len({example.fact_id for example in trained if example.kind == "reverse"}),
+    }
 
 
 def global_batch(config: RunConfig) -> int:
