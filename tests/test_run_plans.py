@@ -6,7 +6,7 @@ import pytest
 
 from studio.errors import RunFailed
 from studio.runs import plans
-from studio.runs.plans import MOST_RUNS, Plan, planned, swept_fields
+from studio.runs.plans import MOST_RUNS, Plan, planned, several, swept_fields
 from studio.runs.presets import Preset, RunConfigError
 
 COMMON = {"dataset": "anime", "heldout_phrasings": 2}
@@ -60,8 +60,9 @@ def test_the_name_of_a_swept_run_stays_within_its_bound() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([], "empty list"),
-        ({**BASE, "lora_r": [8]}, "1 values"),
+        ([], "one object for each run"),
+        (["demo"], "one object for each run"),
+        ({**BASE, "lora_r": [8, 8]}, "2 values"),
         ({**BASE, "lora_r": list(range(1, MOST_RUNS + 2))}, str(MOST_RUNS)),
         ({**BASE, "lora_r": [4, 8], "seed": [1, 2]}, "lora_r, seed"),
         ([{**BASE, "lora_r": [4, 8]}, {}], "one run only"),
@@ -79,6 +80,24 @@ def test_a_wrong_value_among_many_is_told_as_a_wrong_value() -> None:
         plan({**BASE, "target_modules": 3, "optim": ["adamw_8bit"]})
 
 
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("1e-4,5e-4,1e-3", ["1e-4", "5e-4", "1e-3"]),
+        ("１ｅ－４、５ｅ－４", ["1e-4", "5e-4"]),
+        ("8 16  32", ["8", "16", "32"]),
+        ("1,000", ["1,000"]),
+        ("1,000, 2,000", ["1,000", "2,000"]),
+        ("500,1000", ["500", "1000"]),
+        ("", []),
+        (0.5, [0.5]),
+        (None, [None]),
+    ],
+)
+def test_numbers_typed_one_after_another_are_several_values(typed: Any, values: list[Any]) -> None:
+    assert [str(value).replace("－", "-") for value in several(typed)] == [str(value) for value in values]
+
+
 def test_a_preset_that_names_what_comes_after_it_is_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     named = {"ja": "", "en": ""}
     known = {
@@ -89,3 +108,4 @@ def test_a_preset_that_names_what_comes_after_it_is_a_chain(monkeypatch: pytest.
     monkeypatch.setattr("studio.runs.presets.presets", lambda: known)
     found = plan({"preset": "first"})
     assert [(config.preset, config.method) for config in found.configs] == [("first", "cpt"), ("second", "sft")]
+    assert plan([{"preset": "first"}]).kind == "single"

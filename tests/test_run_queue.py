@@ -215,6 +215,26 @@ def test_a_server_that_was_not_there_does_not_come_back(runs: Runs, queue: RunQu
     assert not waiting(runs.data_dir).server_base
 
 
+def test_a_resumed_run_waits_its_turn_and_what_was_to_go_on_from_it_starts_after_it(
+    runs: Runs, queue: RunQueue
+) -> None:
+    first, second = queue.submit(Plan((config("resumes"), config("saves")), "chain"))
+    eventually(lambda: runs.status(first).state == "running")
+    kill(runs, first)
+    (other,) = queue.submit(single())
+    queue.resume(first)
+    assert runs.status(first).state == "queued" and runs.status(first).step == 3
+    with pytest.raises(RunFailed):
+        queue.resume(other)
+    runs.stop(other)
+    ended(runs, other)
+    assert queue.advance() == first and queue.ids() == [second]
+    ended(runs, first)
+    assert runs.status(first).state == "finished" and queue.advance() == second
+    with pytest.raises(RunFailed, match=first):
+        queue.resume(first)
+
+
 def test_a_cancelled_run_that_was_to_be_resumed_keeps_its_files(runs: Runs, queue: RunQueue) -> None:
     (first,) = queue.submit(single())
     eventually(lambda: runs.status(first).state == "running")

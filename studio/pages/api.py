@@ -18,7 +18,7 @@ from studio.errors import ArenaError, AugmentError, DatasetError
 from studio.house import Studio
 from studio.inference import Options
 from studio.pages.language import locale, shows_errors
-from studio.runs.presets import run_config
+from studio.runs.plans import planned
 from training.contract import RunStatus
 
 Json = dict[str, Any]
@@ -124,10 +124,17 @@ class _Api:
         }
 
     @shows_errors
-    def start_run(self, request: gr.Request, dataset: str, config: dict[str, Any] | None = None) -> Json:
-        """Start training a dataset with a preset and the fields that differ from it, divided as the dataset is."""
+    def start_run(
+        self, request: gr.Request, dataset: str, config: dict[str, Any] | list[dict[str, Any]] | None = None
+    ) -> Json:
+        """Queue a run of a dataset, divided as it is: a preset and the fields that differ from it.
+
+        A list of such objects is a chain, whose runs go on from one another; a list of numbers in one field is a sweep.
+        """
         splits = self._studio.versions.splits(dataset).model_dump(exclude_unset=True)
-        return {"run_id": self._studio.runs.start(run_config({**splits, **(config or {}), "dataset": dataset}))}
+        plan = planned({} if config is None else config, {**splits, "dataset": dataset})
+        run_ids = self._studio.queue.submit(plan)
+        return {"run_id": run_ids[0], "run_ids": run_ids}
 
     @shows_errors
     def run_status(self, request: gr.Request, run_id: str) -> Json:
@@ -136,8 +143,8 @@ class _Api:
 
     @shows_errors
     def stop_run(self, request: gr.Request, run_id: str) -> Json:
-        """Ask a run to stop and save its adapter; returns at once."""
-        return {"state": self._studio.runs.stop(run_id).state}
+        """Ask a run to stop and save its adapter, or take it out of the queue; returns at once."""
+        return {"state": self._studio.queue.stop(run_id)}
 
     @shows_errors
     def ask(

@@ -1,4 +1,4 @@
-"""One run, the list of runs and the summary before a start as HTML; it must not know how runs are started."""
+"""One run and the summary before a start as HTML; it must not know how runs are started."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from studio.pages.markup import (
     bar,
     duration_text,
     element,
-    empty,
     facts_line,
     figure,
     model_name,
@@ -21,22 +20,6 @@ from training.contract import MetricRecord, RunConfig, RunStatus, TrainingExampl
 
 # Under it LoRA hardly learns facts, over it training tends to break (arXiv 2502.14502, "LoRA Without Regret").
 LOW_LEARNING_RATE, HIGH_LEARNING_RATE = 5e-5, 2e-3
-
-HISTORY_JS = """
-const choose = (row) => {
-  element.querySelectorAll('tr[aria-selected]').forEach((other) => other.removeAttribute('aria-selected'));
-  row.setAttribute('aria-selected', 'true');
-  trigger('select', {run: row.dataset.run});
-};
-element.addEventListener('click', (event) => {
-  const row = event.target.closest('tr[data-run]');
-  if (row) choose(row);
-});
-element.addEventListener('keydown', (event) => {
-  if (event.isComposing || !event.target.matches('tr[data-run]')) return;
-  if (event.code === 'Enter' || event.code === 'Space') { event.preventDefault(); choose(event.target); }
-});
-"""
 
 
 def planned_steps(config: RunConfig, trained: int) -> int:
@@ -75,10 +58,10 @@ def _warnings(config: RunConfig, examples: Sequence[TrainingExample], locale: st
     return "".join(notice(text(key, locale), "warning") for key in found)
 
 
-def run_panel(run_id: str, status: RunStatus, config: RunConfig, last: MetricRecord | None, locale: str) -> str:
+def run_panel(name: str, status: RunStatus, config: RunConfig, last: MetricRecord | None, locale: str) -> str:
     """Where a run stands and what was measured in it."""
-    state = words(_state(status, locale), f"oboe-chip {_tone(status)}")
-    title = element("div", words(config.name or run_id, name="h3") + state + _phase(status, locale), "oboe-title")
+    state = words(state_word(status, locale), f"oboe-chip {tone(status)}")
+    title = element("div", words(name, name="h3") + state + _phase(status, locale), "oboe-title")
     origin = text(
         "training_page.origin",
         locale,
@@ -92,45 +75,17 @@ def run_panel(run_id: str, status: RunStatus, config: RunConfig, last: MetricRec
         body += notice(status.reason, "failed" if status.state in ("failed", "crashed") else "info")
     if not status.ended:
         body += bar(_share(status))
-    return body + facts_line(_figures(status, last, locale)) + _measured(status, locale)
+    return body + facts_line(_figures(status, last, locale)) + _measured(status, config, locale)
 
 
-def history(runs: Sequence[RunSummary], watched: str, locale: str) -> str:
-    """All runs, newest first; choosing one shows it."""
-    if not runs:
-        return empty(text("training_page.no_runs", locale))
-    columns = ("run", "state", "dataset", "base_model", "steps", "loss", "started")
-    heads = "".join(
-        words(text(f"training_page.column_{column}", locale), "number" if place > 3 else "", "th")
-        for place, column in enumerate(columns)
-    )
-    rows = "".join(_history_row(run, run.run_id == watched, locale) for run in runs)
-    table = element("table", element("thead", element("tr", heads)) + element("tbody", rows), "oboe-table")
-    return words(text("training_page.history", locale), name="h3") + element("div", table, "oboe-table-frame")
-
-
-def _history_row(run: RunSummary, watched: bool, locale: str) -> str:
-    tone = "failed" if run.state in ("failed", "crashed") else "tuned" if run.has_adapter else ""
-    cells = (
-        words(run.name or run.run_id, name="td"),
-        element("td", words(_state(run, locale), f"oboe-chip {tone}")),
-        words(run.dataset, name="td"),
-        words(model_name(run.base_model, locale), name="td"),
-        words(f"{run.step:,} / {run.total_steps:,}", "number", "td"),
-        words(figure(run.train_loss), "number", "td"),
-        words(run.created_at.astimezone().strftime("%Y-%m-%d %H:%M"), "number", "td"),
-    )
-    selected = "true" if watched else None
-    return element("tr", "".join(cells), data_run=run.run_id, tabindex=0, aria_selected=selected)
-
-
-def _state(run: RunStatus | RunSummary, locale: str) -> str:
+def state_word(run: RunStatus | RunSummary, locale: str) -> str:
     """The word for a state. What was stopped before its first step has saved nothing."""
     nothing = run.state == "stopped" and run.step == 0
     return text("training_page.state_stopped_unsaved" if nothing else f"training_page.state_{run.state}", locale)
 
 
-def _tone(status: RunStatus) -> str:
+def tone(status: RunStatus | RunSummary) -> str:
+    """The class of a state's chip."""
     if status.state in ("failed", "crashed"):
         return "failed"
     saved = status.state in ("finished", "stopped") and status.step > 0
@@ -171,9 +126,11 @@ def _figures(status: RunStatus, last: MetricRecord | None, locale: str) -> list[
     return [(text(f"training_page.figure_{name}", locale), value) for name, value in figures]
 
 
-def _measured(status: RunStatus, locale: str) -> str:
-    """The two shares that are never assumed: what is really in 4 bits, and what really got an adapter."""
+def _measured(status: RunStatus, config: RunConfig, locale: str) -> str:
+    """What is never assumed: whose weights were loaded, what is really in 4 bits, and what really got an adapter."""
     parts = []
+    if status.base_repository not in ("", config.base_model):
+        parts.append(text("training_page.loaded_from", locale, repository=status.base_repository))
     if status.four_bit_share is not None:
         parts.append(text("training_page.four_bits", locale, share=f"{100 * status.four_bit_share:.1f}"))
     if status.adapter_modules:

@@ -1,4 +1,4 @@
-"""The training tab: form, summary, the watched run and the list of runs; it must not know how a model is trained.
+"""The training tab: form, summary, the watched run and the runs that were; it must not know how a model is trained.
 
 The truth is in the run's folder: a browser keeps a cursor into its metrics, so a reload or a second browser finds it.
 """
@@ -14,8 +14,10 @@ from studio.house import Studio
 from studio.i18n import text
 from studio.models import cached
 from studio.pages.language import label, locale, shows_errors, tell
-from studio.pages.markup import empty, notice, words
+from studio.pages.markup import empty, notice
 from studio.pages.parts import PRIVATE, QUIET, drawn
+from studio.pages.plan_form import build_then, plan_line, plan_of
+from studio.pages.preset_view import preset_note
 from studio.pages.run_chart import Curve, loss_chart
 from studio.pages.run_form import (
     DIFFERENCES_JS,
@@ -26,9 +28,11 @@ from studio.pages.run_form import (
     preset_values,
     shown_value,
 )
-from studio.pages.run_view import HISTORY_JS, history, run_panel, start_summary
+from studio.pages.run_view import run_panel, start_summary
+from studio.pages.runs_panel import RunPage, build_run_tools, build_runs_panel
 from studio.pages.shell import Shell, moment
-from studio.runs.presets import presets, run_config
+from studio.runs.presets import presets
+from studio.runs.resume import RESUMABLE
 
 Values = dict[Any, Any]
 
@@ -40,11 +44,12 @@ class Watched:
     panel: gr.HTML
     chart: gr.HTML
     stop: gr.Button
+    resume: gr.Button
     curve: gr.State
 
     def parts(self) -> list[Any]:
         """In the order in which the handlers fill them."""
-        return [self.panel, self.chart, self.stop, self.curve]
+        return [self.panel, self.chart, self.stop, self.resume, self.curve]
 
 
 def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
@@ -52,6 +57,7 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
     with gr.Row(elem_classes="oboe-columns"):
         with gr.Column(scale=2, min_width=340, elem_classes="oboe-panel", elem_id="run-form"):
             form = build_run_form()
+            then = build_then()
             note = drawn("preset-note")
             changed = drawn("run-differences", js=DIFFERENCES_JS)
             as_preset = gr.Button(label("training_page.all_back"), size="sm", elem_id="run-reset")
@@ -61,15 +67,17 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
                 start = gr.Button(label("training_page.start"), variant="primary", elem_id="run-start")
             with gr.Column(elem_classes="oboe-panel", elem_id="watched"):
                 watched = _build_watched()
-    runs = drawn("runs", js=HISTORY_JS, classes="oboe-stack")
-    handlers = _Training(studio, shell, form)
-    parts, everything = list(form.values()), {shell.dataset, *form.values()}
+                tools = build_run_tools()
+    runs = build_runs_panel(studio, shell, RunPage(form, watched.curve, tools))
+    handlers = _Training(studio, shell, form, then)
+    parts, everything = list(form.values()), {shell.dataset, then, *form.values()}
     start.click(handlers.on_start, everything, [watched.curve, shell.runs_changed], **PRIVATE)
     # Pasted text and an input method's fire `change` only; a preset fires many, of which the last one counts.
-    moved = [tab.select, shell.changed.change, *(part.change for part in parts)]
+    moved = [tab.select, shell.changed.change, then.change, *(part.change for part in parts)]
     gr.on(moved, handlers.on_form, everything, [summary, changed, note], trigger_mode="always_last", **QUIET)
     start_of = [form["preset"], shell.dataset]
     form["preset"].input(handlers.on_preset, start_of, parts, **QUIET)
+    form["preset"].input(handlers.on_next, form["preset"], then, **QUIET)
     as_preset.click(handlers.on_preset, start_of, parts, **QUIET)
     filled, splits = gr.State({}), [form[name] for name in Splits.model_fields]
     shell.changed.change(handlers.on_splits, [*start_of, filled], [filled, *splits], **QUIET)
@@ -82,6 +90,7 @@ def _build_watched() -> Watched:
     return Watched(
         panel=drawn("run-panel", classes="oboe-stack"),
         stop=gr.Button(label("training_page.stop"), visible=False, size="sm", elem_id="run-stop"),
+        resume=gr.Button(label("training_page.resume"), visible=False, size="sm", elem_id="run-resume"),
         chart=drawn("run-chart"),
         curve=gr.State(Curve()),
     )
@@ -89,37 +98,47 @@ def _build_watched() -> Watched:
 
 def _wire_watched(handlers: "_Training", shell: Shell, watched: Watched, runs: gr.HTML) -> None:
     shell.timer.tick(handlers.on_tick, watched.curve, watched.parts(), **QUIET)
-    shell.runs_changed.change(handlers.on_runs_changed, watched.curve, [*watched.parts(), runs], **QUIET)
+    shell.runs_changed.change(handlers.on_runs_changed, watched.curve, watched.parts(), **QUIET)
     runs.select(handlers.on_choose, None, watched.parts(), **QUIET)
     watched.stop.click(handlers.on_stop, watched.curve, watched.parts(), **PRIVATE)
+    watched.resume.click(handlers.on_resume, watched.curve, shell.runs_changed, **PRIVATE)
 
 
 class _Training:
     """The handlers: read the form, ask the runs once, say what changed."""
 
-    def __init__(self, studio: Studio, shell: Shell, form: Form) -> None:
+    def __init__(self, studio: Studio, shell: Shell, form: Form, then: gr.Dropdown) -> None:
         self.studio = studio
         self.runs = studio.runs
         self.dataset = shell.dataset
         self.form = form
+        self.then = then
 
     @shows_errors
     def on_start(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
-        config = run_config(self._typed(values))
-        run_id = self.runs.start(config)
-        tell("training_page.started", request, run=run_id)
-        return Curve(run_id), moment()
+        run_ids = self.studio.queue.submit(plan_of(self._typed(values), values[self.then]))
+        if waits := [run_id for run_id in run_ids if self.runs.status(run_id).state == "queued"]:
+            tell("runs_page.queued", request, runs=", ".join(waits))
+        if run_ids[0] in waits:
+            return gr.skip(), moment()
+        tell("training_page.started", request, run=run_ids[0])
+        return Curve(run_ids[0]), moment()
+
+    def on_next(self, preset: str) -> str:
+        """The preset that is to come after this one, where it names any."""
+        return presets()[preset].then if preset in presets() else ""
 
     def on_form(self, values: Values, request: gr.Request) -> tuple[str, str, str]:
         """What a start would do with the form as it stands; a wrong field is told here, beside it."""
         language = locale(request)
         shown = {name: values[part] for name, part in self.form.items()}
         preset = presets().get(shown["preset"])
-        note = words(preset.note[language], "oboe-muted", "p") if preset else ""
+        note = preset_note(preset, language) if preset else ""
         try:
-            config = run_config(self._typed(values))
+            plan = plan_of(self._typed(values), values[self.then])
+            config = plan.configs[0]
             examples = self.studio.datasets.frozen_examples(config.dataset, config)
-            summary = start_summary(config, examples, language)
+            summary = start_summary(config, examples, language) + plan_line(plan, language)
         except StudioError as error:
             summary = notice(error.text(language), "warning")
         return summary, differences_line(shown, language), note
@@ -151,11 +170,8 @@ class _Training:
     @shows_errors
     def on_runs_changed(self, curve: Curve, request: gr.Request) -> tuple[Any, ...]:
         """Keeps to the run that is watched; a page just opened takes the active one, else the newest."""
-        known = self.runs.ids()
-        run_id = curve.run_id if curve.run_id in known else self.runs.active() or next(iter(known), "")
-        curve = curve if curve.run_id == run_id else Curve(run_id)
-        runs = history(self.runs.summaries(locale(request)), run_id, locale(request))
-        return *self._watch(curve, request, redraw=True), runs
+        run_id = self.runs.to_watch(curve.run_id)
+        return self._watch(curve if curve.run_id == run_id else Curve(run_id), request, redraw=True)
 
     @shows_errors
     def on_choose(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
@@ -167,18 +183,28 @@ class _Training:
         tell("training_page.stopping", request)
         return self._watch(curve, request)
 
+    @shows_errors
+    def on_resume(self, curve: Curve, request: gr.Request) -> int:
+        self.studio.queue.resume(curve.run_id)
+        queued = self.runs.status(curve.run_id).state == "queued"
+        tell("runs_page.queued" if queued else "training_page.resumed", request, runs=curve.run_id)
+        return moment()
+
     def _watch(self, curve: Curve, request: gr.Request, *, redraw: bool = False) -> tuple[Any, ...]:
         language = locale(request)
         if not curve.run_id:
-            return empty(text("training_page.no_run", language)), "", gr.Button(visible=False), curve
+            nothing = gr.Button(visible=False)
+            return empty(text("training_page.no_run", language)), "", nothing, nothing, curve
         status = self.runs.status(curve.run_id, language)
         grown = curve.read(self.runs.folder(curve.run_id))
-        panel = run_panel(curve.run_id, status, self.runs.config(curve.run_id), grown.last, language)
+        panel = run_panel(self.runs.name(curve.run_id), status, self.runs.config(curve.run_id), grown.last, language)
         # Nothing new, nothing drawn: a chart that someone is reading stays as it is.
         same = grown == curve and curve.offset and not redraw
         chart = gr.skip() if same else loss_chart(grown, status.total_steps, language)
-        stop = gr.Button(visible=not status.ended, interactive=status.state != "stopping")
-        return panel, chart, stop, gr.skip() if grown == curve else grown
+        going = not status.ended and status.state != "queued"
+        stop = gr.Button(visible=going, interactive=status.state != "stopping")
+        resume = gr.Button(visible=status.state in RESUMABLE)
+        return panel, chart, stop, resume, gr.skip() if grown == curve else grown
 
     def _splits_of(self, dataset: str | None) -> Values:
         """What somebody has chosen for the dataset, as the form writes it."""

@@ -27,14 +27,18 @@ def reason(folder: RunFolder, exit_code: int | None, locale: str) -> str:
 
 def last_line(path: Path) -> str:
     """The last line of a log that says what was wrong, else the last that says anything."""
-    if not path.exists():
-        return ""
-    with path.open("rb") as log:
-        log.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        lines = log.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
-    useful = [line.strip() for line in lines if not _NOISE.search(line)]
+    useful = [line.strip() for line in tail(path) if not _NOISE.search(line)]
     raised = [line for line in useful if _RAISED.match(line)]
     return (raised or useful or [""])[-1][:LINE_CHARACTERS]
+
+
+def tail(path: Path) -> list[str]:
+    """The last lines of a log."""
+    if not path.exists():
+        return []
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        return log.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
 
 
 def _cause(folder: RunFolder, exit_code: int | None, locale: str) -> str:

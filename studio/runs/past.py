@@ -42,17 +42,11 @@ class PastRuns:
         return [run for run in self.runs.summaries(locale) if all(word in _text_of(run) for word in words)]
 
     def about(self, run_id: str) -> About:
-        """What people said about a run; its first name comes from its configuration."""
-        about = read_about(self.runs.folder(run_id))
-        if about.name:
-            return about
-        try:
-            return about.model_copy(update={"name": self.runs.config(run_id).name})
-        except RunFailed:
-            return about
+        """What people call a run and say about it."""
+        return read_about(self.runs.folder(run_id)).model_copy(update={"name": self.runs.name(run_id)})
 
     def describe(self, run_id: str, *, name: str, note: str) -> None:
-        """Give a run another name and note; an empty name gives back the run's id."""
+        """Give a run another name and note; an empty name gives back the one it was started with."""
         folder = self.runs.folder(run_id)
         given = {"name": SURROGATE.sub("", name).strip(), "note": SURROGATE.sub("", note).strip()}
         try:
@@ -96,7 +90,7 @@ class PastRuns:
         asked = dict.fromkeys(name for found in probes for name in found)
         return Compared(
             run_ids=tuple(chosen),
-            names=tuple(self.about(run_id).name or run_id for run_id in chosen),
+            names=tuple(self.runs.name(run_id) for run_id in chosen),
             settings=_differing(configs),
             statuses=tuple(self.runs.status(run_id, locale) for run_id in chosen),
             scores={name: tuple(found.get(name) for found in probes) for name in asked},

@@ -3,15 +3,18 @@
 Knows how configurations follow from what was typed, not when runs start.
 """
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from studio.errors import RunFailed
-from studio.runs.presets import presets, run_config
+from studio.runs.presets import GROUPED, presets, run_config
 from training.contract import RunConfig
 
 MOST_RUNS = 24
+_BETWEEN = re.compile(r"[\s、]+")
 # What later runs of a chain take from the one before where nobody says otherwise.
 SHARED = (
     "preset",
@@ -44,19 +47,32 @@ def swept_fields() -> list[str]:
 
 
 def planned(given: Values | Sequence[Values], common: Values) -> Plan:
-    """The plan that a script describes: an object, several of them (a chain), or one with a list in a field (a sweep).
+    """The plan that is described: an object, several of them (a chain), or one with a list in a field (a sweep).
 
-    `common` holds for every run and says less than what is given. A preset that names what comes after it is a chain.
+    `common` holds for every run and says less than what is given. An object alone whose preset names what comes after
+    it is a chain, in a list of one it is a single run.
     """
-    stages = [{**common, **stage} for stage in ([given] if isinstance(given, Mapping) else given)]
-    if not stages:
+    stages = with_next(given) if isinstance(given, Mapping) else given
+    if not stages or not all(isinstance(stage, Mapping) for stage in stages):
         raise RunFailed("queue.error_no_stage")
-    lists = {name: stage[name] for stage in stages for name in swept_fields() if isinstance(stage.get(name), list)}
+    stages = [{**common, **stage} for stage in stages]
+    lists = {name: values for stage in stages for name in swept_fields() if len(values := several(stage.get(name))) > 1}
     if not lists:
-        return chain(stages if len(stages) > 1 else with_next(stages[0]))
+        return chain(stages)
     if len(lists) > 1 or len(stages) > 1:
         raise RunFailed("queue.error_one_field", fields=", ".join(lists))
     return sweep(stages[0], *next(iter(lists.items())))
+
+
+def several(value: Any) -> list[Any]:
+    """The values of a list, or of numbers typed one after another; one value, 1,000 for example, is a list of one."""
+    if not isinstance(value, str):
+        return list(value) if isinstance(value, list | tuple) else [value]
+    typed = unicodedata.normalize("NFKC", value).strip()
+    parts = [part.strip(",") for part in _BETWEEN.split(typed)]
+    if len(parts) == 1 and not GROUPED.fullmatch(typed):
+        parts = typed.split(",")
+    return [part for part in parts if part]
 
 
 def with_next(values: Values) -> list[Values]:

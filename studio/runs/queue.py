@@ -16,7 +16,8 @@ from studio.runs.freeze import Frozen
 from studio.runs.lease import handover, waiting, write_waiting
 from studio.runs.plans import Plan
 from studio.runs.registry import Runs, has_adapter
-from training.contract import RunConfig, RunFolder, RunStatus, replace_text, resolve_base_model
+from studio.runs.resume import require_resumable, resume
+from training.contract import RunConfig, RunFolder, RunState, replace_text, resolve_base_model
 
 log = logging.getLogger(__name__)
 POLL_S = 2.0
@@ -50,6 +51,14 @@ class RunQueue:
         self.wake()
         return run_ids
 
+    def resume(self, run_id: str) -> None:
+        """Queue a run that broke off or was stopped; it goes on from its last checkpoint when the device is idle."""
+        require_resumable(run_id, self.runs.status(run_id))
+        with handover(self.data_dir):
+            self._write([*(other for other in self.ids() if other != run_id), run_id])
+        self.advance()
+        self.wake()
+
     def move(self, run_id: str, places: int) -> None:
         """Put a waiting run so many places back, or forward where `places` is negative."""
         with handover(self.data_dir):
@@ -74,6 +83,13 @@ class RunQueue:
             for other in lost:
                 self._forget(other)
         return lost
+
+    def stop(self, run_id: str) -> RunState:
+        """Take a waiting run out of the queue, or ask a running one to stop and save."""
+        if run_id not in self.ids():
+            return self.runs.stop(run_id).state
+        self.cancel(run_id)
+        return "stopped"
 
     def advance(self) -> str | None:
         """Start the first waiting run that can start; its id, or None where none can or one is active."""
@@ -121,11 +137,14 @@ class RunQueue:
         """Nobody waits for the outcome of a start by the queue: the run itself tells of a failure."""
         folder = RunFolder(self.runs.root / run_id)
         try:
-            self.runs.launch(run_id)
+            if folder.status.exists() or folder.launch.exists():
+                resume(folder, self.runs.launch)
+            else:
+                self.runs.launch(run_id)
         except RunFailed as error:
             values = {name: str(value) for name, value in error.values.items()}
-            status = RunStatus(state="failed", reason=str(error), reason_code=error.key, reason_values=values)
-            replace_text(folder.status, status.model_dump_json())
+            told = {"state": "failed", "reason": str(error), "reason_code": error.key, "reason_values": values}
+            replace_text(folder.status, self.runs.status(run_id).model_copy(update=told).model_dump_json())
 
     def _keep(self, plan: Plan, frozen: list[Frozen]) -> list[str]:
         run_ids: list[str] = []

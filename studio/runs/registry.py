@@ -91,6 +91,14 @@ class Runs:
         except ValidationError:
             raise RunFailed("runs.error_config", run=run_id) from None
 
+    def name(self, run_id: str) -> str:
+        """What people call a run: the name that it was given last, else its id."""
+        folder = self.folder(run_id)
+        try:
+            return read_about(folder).name or folder.read_config().name or run_id
+        except (ValidationError, OSError):
+            return run_id
+
     def summaries(self, locale: str = "en") -> list[RunSummary]:
         """All runs, newest first; `reason` is in `locale`. A run with a broken file is listed with its reason."""
         return [self._summary(run_id, locale) for run_id in self.ids()]
