@@ -26,6 +26,8 @@ def main() -> None:
     what = folder.read_config().name
     sys.stdout.write("loading the base\n")
     sys.stdout.flush()
+    if what == "resumes" and folder.log.read_text().count("loading") > 1:
+        what = "saves"
     if what == "raises":
         raise MemoryError("CUDA out of memory. Tried to allocate 2 GiB")
     if what == "exits":
