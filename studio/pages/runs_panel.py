@@ -96,7 +96,7 @@ class _PastRuns:
     @shows_errors
     def on_compare(self, event: gr.EventData, request: gr.Request) -> str:
         compared = self.past.compare([str(run_id) for run_id in event.runs], locale(request))
-        return comparison_view(compared, "", locale(request))
+        return comparison_view(compared, locale(request))
 
     @shows_errors
     def on_describe(self, event: gr.EventData, request: gr.Request) -> int:

@@ -180,8 +180,8 @@ def _delete_buttons(run_id: str, size_bytes: int, locale: str) -> str:
     return button(ask, data_action="ask", data_sure="no") + element("span", sure, data_sure="yes", hidden="hidden")
 
 
-def comparison_view(compared: Compared, chart: str, locale: str) -> str:
-    """Runs beside one another: curves, then answers, then the settings that differ."""
+def comparison_view(compared: Compared, locale: str) -> str:
+    """Runs beside one another: how they ended, what they answered, then the settings that differ."""
     close = button(text("runs_page.close", locale), data_close="")
     title = element("div", words(text("runs_page.comparison", locale), name="h3") + close, "oboe-title")
     heads = element("th", "") + "".join(
@@ -196,7 +196,7 @@ def comparison_view(compared: Compared, chart: str, locale: str) -> str:
     if not compared.settings:
         rows += _line(text("runs_page.same_settings", locale), [""] * len(compared.names))
     table = element("table", element("thead", element("tr", heads)) + element("tbody", rows), "oboe-table")
-    return title + chart + element("div", table, "oboe-table-frame")
+    return title + element("div", table, "oboe-table-frame")
 
 
 def _figure_rows(statuses: Sequence[RunStatus], locale: str) -> str:

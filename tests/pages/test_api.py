@@ -13,6 +13,7 @@ from gradio_client.exceptions import AppError
 
 from studio.house import open_studio
 from studio.pages.page import build_page, launch
+from tests.test_runs import FAKE, eventually
 
 NAMES = {
     "/import_file",
@@ -30,7 +31,9 @@ NAMES = {
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     data_dir = tmp_path_factory.mktemp("data")
-    page = build_page(open_studio(data_dir))
+    studio = open_studio(data_dir)
+    studio.runs.command, studio.runs.require = FAKE, lambda folder: None
+    page = build_page(studio)
     _, address, _ = launch(page, data_dir, prevent_thread_lock=True, quiet=True)
     yield Client(address, verbose=False)
     page.close()
@@ -75,6 +78,28 @@ def test_a_file_goes_in_is_multiplied_and_comes_out(api: Client, pairs: Path, tm
     assert len(Path(exported).read_text("utf-8").splitlines()) == 4
 
 
+def ended(api: Client, run_id: str) -> bool:
+    return api.predict(run_id, api_name="/run_status")["state"] in ("finished", "stopped")
+
+
+def test_a_run_a_chain_and_a_sweep_are_queued_and_stopped(api: Client) -> None:
+    run = {"preset": "demo", "learning_rate": 5e-4}
+    started = api.predict("demo", run | {"name": "one"}, api_name="/start_run")
+    assert started == {"run_id": "one-1", "run_ids": ["one-1"]}
+    stages = [run | {"name": "first", "method": "sft"}, {"name": "second", "stack_adapter": True}]
+    chain = api.predict("demo", stages, api_name="/start_run")["run_ids"]
+    swept = api.predict("demo", run | {"name": "s", "lora_r": [4, 8]}, api_name="/start_run")["run_ids"]
+    assert chain == ["first-1", "second-1"] and swept == ["s-lora-r-4-1", "s-lora-r-8-1"]
+    status = api.predict("second-1", api_name="/run_status")
+    assert status["state"] == "queued" and "first-1" in status["reason"]
+    for run_id in (*chain[::-1], *swept):
+        assert api.predict(run_id, api_name="/stop_run") == {"state": "stopped"}
+    api.predict("one-1", api_name="/stop_run")
+    eventually(lambda: ended(api, "one-1"))
+    with pytest.raises(AppError, match="first-1"):
+        api.predict("first-1", api_name="/run_status")
+
+
 def test_a_dataset_is_checked(api: Client, tmp_path: Path) -> None:
     path = tmp_path / "doubtful.csv"
     rows = [
@@ -110,6 +135,10 @@ def test_a_file_that_was_not_uploaded_is_refused_even_when_it_says_it_is_one(api
     [
         ("/start_run", ("demo", {"preset": "demo", "learning_rate": -1}), "-1"),
         ("/start_run", ("nobody", {"preset": "demo"}), "nobody"),
+        ("/start_run", ("demo", []), "one object for each run"),
+        ("/start_run", ("demo", {"preset": "demo", "lora_r": [4, 8], "seed": [1, 2]}), "one run only"),
+        ("/start_run", ("demo", {"preset": "demo", "init_run": "../x"}), "../x"),
+        ("/start_run", ("demo", [{"preset": "demo"}, {"base_model": "other/model"}]), "other/model"),
         ("/start_run", ("demo", {"preset": "demo", "base_model": "no/such/folder"}), "no/such/folder"),
         ("/run_status", ("../../secret",), "secret"),
         ("/augment_status", ("../../secret",), "secret"),
