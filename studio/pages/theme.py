@@ -41,6 +41,10 @@ COLOURS = {
     "accent-wash": ("#fbf3e4", "#2a2214"),
     "base": ("#50647f", "#93a9c6"),
     "base-wash": ("#edf1f6", "#1b2430"),
+    # Runs and question sets beside the first one, in an order that colour-blind people can tell apart.
+    "run-blue": ("#0b63b0", "#6fb1f2"),
+    "run-green": ("#0d7a57", "#4cc79b"),
+    "run-purple": ("#94378a", "#dc92d2"),
     "danger": ("#b3173b", "#ff8095"),
     "danger-wash": ("#fdeef1", "#34161d"),
 }

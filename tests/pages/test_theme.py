@@ -8,7 +8,9 @@ from studio.pages.theme import COLOURS, style_sheets, theme
 
 # Every pair of a text colour and the ground it stands on.
 PAIRS = [
-    (text, ground) for text in ("text", "muted", "accent", "base", "danger") for ground in ("page", "panel", "sunken")
+    (text, ground)
+    for text in ("text", "muted", "accent", "base", "danger", "run-blue", "run-green", "run-purple")
+    for ground in ("page", "panel", "sunken")
 ] + [
     ("on-accent", "accent"),
     ("on-accent", "accent-strong"),
