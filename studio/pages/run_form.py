@@ -4,7 +4,7 @@ Numbers are text boxes, so that digits in full width and 2e-4 can be typed; `run
 """
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
@@ -41,6 +41,7 @@ GROUPS = {
 }
 # A value that is not among the choices may be typed.
 OPEN_CHOICES = ("base_model", "replay_dataset", "init_run")
+NOTHING = (label("training_page.nothing"), "")
 # General examples that ship with the project.
 SHIPPED_REPLAY = ("assets/demo/general.jsonl", "assets/demo/replay.jsonl")
 Form = dict[str, Any]  # the component of each RunConfig field, in the order shown
@@ -115,7 +116,7 @@ def _component(name: str, value: Any) -> Any:
         choices = [(label(f"preset.{key}"), key) for key in presets()]
         return gr.Dropdown(choices, value=value, **described | {"info": None})
     if name in OPEN_CHOICES:
-        choices = base_models() if name == "base_model" else []
+        choices = base_models() if name == "base_model" else [NOTHING]
         return gr.Dropdown(choices, value=value, allow_custom_value=True, **described)
     if annotation is bool:
         return gr.Checkbox(value, **described)
@@ -129,6 +130,12 @@ def _component(name: str, value: Any) -> Any:
 def field_id(name: str) -> str:
     """The id of a field's component."""
     return f"run-{name.replace('_', '-')}"
+
+
+def open_choices(models: Sequence[str], datasets: Sequence[str], runs: Sequence[str]) -> list[Any]:
+    """New choices of the OPEN_CHOICES; the presets' base models and the files that ship are always among them."""
+    known = list(dict.fromkeys([*base_models(), *models]))
+    return [gr.Dropdown(choices=found) for found in (known, [NOTHING, *datasets, *SHIPPED_REPLAY], [NOTHING, *runs])]
 
 
 def base_models() -> list[str]:
