@@ -13,22 +13,25 @@ from studio.errors import DatasetError, StudioError
 from studio.house import Studio
 from studio.i18n import text
 from studio.models import cached
+from studio.pages.charts import Charts, Curve
 from studio.pages.language import label, locale, shows_errors, tell
 from studio.pages.markup import empty, notice
 from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.plan_form import build_then, plan_line, plan_of
+from studio.pages.preflight_panel import build_preflight_panel
 from studio.pages.preset_view import preset_note
-from studio.pages.run_chart import Curve, loss_chart
+from studio.pages.run_export_panel import build_run_export
 from studio.pages.run_form import (
     DIFFERENCES_JS,
+    OPEN_CHOICES,
     Form,
-    base_models,
     build_run_form,
     differences_line,
+    open_choices,
     preset_values,
     shown_value,
 )
-from studio.pages.run_view import run_panel, start_summary
+from studio.pages.run_view import run_panel
 from studio.pages.runs_panel import RunPage, build_run_tools, build_runs_panel
 from studio.pages.shell import Shell, moment
 from studio.runs.presets import presets
@@ -41,6 +44,7 @@ Values = dict[Any, Any]
 class Watched:
     """The run that this browser looks at."""
 
+    charts: Charts
     panel: gr.HTML
     chart: gr.HTML
     stop: gr.Button
@@ -57,19 +61,17 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
     with gr.Row(elem_classes="oboe-columns"):
         with gr.Column(scale=2, min_width=340, elem_classes="oboe-panel", elem_id="run-form"):
             form = build_run_form()
-            then = build_then()
-            note = drawn("preset-note")
+            then, note = build_then(), drawn("preset-note")
             changed = drawn("run-differences", js=DIFFERENCES_JS)
             as_preset = gr.Button(label("training_page.all_back"), size="sm", elem_id="run-reset")
         with gr.Column(scale=4, min_width=340):
-            with gr.Column(elem_classes="oboe-panel", elem_id="before-start"):
-                summary = drawn("run-summary", classes="oboe-stack")
-                start = gr.Button(label("training_page.start"), variant="primary", elem_id="run-start")
+            summary, start = _build_start(studio, shell, tab, form, then)
             with gr.Column(elem_classes="oboe-panel", elem_id="watched"):
-                watched = _build_watched()
+                watched = _build_watched(Charts(studio.runs))
                 tools = build_run_tools()
-    runs = build_runs_panel(studio, shell, RunPage(form, watched.curve, tools))
-    handlers = _Training(studio, shell, form, then)
+                build_run_export(studio, shell, watched.curve)
+    runs = build_runs_panel(studio, shell, RunPage(form, watched.charts, watched.curve, tools))
+    handlers = _Training(studio, shell, form, then, watched.charts)
     parts, everything = list(form.values()), {shell.dataset, then, *form.values()}
     start.click(handlers.on_start, everything, [watched.curve, shell.runs_changed], **PRIVATE)
     # Pasted text and an input method's fire `change` only; a preset fires many, of which the last one counts.
@@ -82,16 +84,27 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
     filled, splits = gr.State({}), [form[name] for name in Splits.model_fields]
     shell.changed.change(handlers.on_splits, [*start_of, filled], [filled, *splits], **QUIET)
     changed.click(handlers.on_put_back, form["preset"], parts, **QUIET)
-    tab.select(handlers.on_models, None, form["base_model"], **QUIET)
+    tab.select(handlers.on_choices, None, [form[name] for name in OPEN_CHOICES], **QUIET)
     _wire_watched(handlers, shell, watched, runs)
 
 
-def _build_watched() -> Watched:
+def _build_start(studio: Studio, shell: Shell, tab: gr.Tab, form: Form, then: gr.Dropdown) -> tuple[gr.HTML, gr.Button]:
+    """What speaks against a start, the start, and what it would train in detail."""
+    with gr.Column(elem_classes="oboe-panel", elem_id="before-start"):
+        details = build_preflight_panel(studio, shell, tab, form, then)
+        summary = drawn("run-summary", classes="oboe-stack")
+        start = gr.Button(label("training_page.start"), variant="primary", elem_id="run-start")
+    details.render()
+    return summary, start
+
+
+def _build_watched(charts: Charts) -> Watched:
     return Watched(
+        charts=charts,
         panel=drawn("run-panel", classes="oboe-stack"),
         stop=gr.Button(label("training_page.stop"), visible=False, size="sm", elem_id="run-stop"),
         resume=gr.Button(label("training_page.resume"), visible=False, size="sm", elem_id="run-resume"),
-        chart=drawn("run-chart"),
+        chart=charts.build("run-chart"),
         curve=gr.State(Curve()),
     )
 
@@ -107,8 +120,9 @@ def _wire_watched(handlers: "_Training", shell: Shell, watched: Watched, runs: g
 class _Training:
     """The handlers: read the form, ask the runs once, say what changed."""
 
-    def __init__(self, studio: Studio, shell: Shell, form: Form, then: gr.Dropdown) -> None:
+    def __init__(self, studio: Studio, shell: Shell, form: Form, then: gr.Dropdown, charts: Charts) -> None:
         self.studio = studio
+        self.charts = charts
         self.runs = studio.runs
         self.dataset = shell.dataset
         self.form = form
@@ -135,10 +149,7 @@ class _Training:
         preset = presets().get(shown["preset"])
         note = preset_note(preset, language) if preset else ""
         try:
-            plan = plan_of(self._typed(values), values[self.then])
-            config = plan.configs[0]
-            examples = self.studio.datasets.frozen_examples(config.dataset, config)
-            summary = start_summary(config, examples, language) + plan_line(plan, language)
+            summary = plan_line(plan_of(self._typed(values), values[self.then]), language)
         except StudioError as error:
             summary = notice(error.text(language), "warning")
         return summary, differences_line(shown, language), note
@@ -159,9 +170,9 @@ class _Training:
         values = preset_values(preset)
         return [values[name] if name == event.field else gr.skip() for name in self.form]
 
-    def on_models(self) -> Any:
-        found = [model.repo for model in cached()]
-        return gr.Dropdown(choices=list(dict.fromkeys([*base_models(), *found])))
+    def on_choices(self) -> list[Any]:
+        """What there is to choose from by now: models, datasets to replay, runs to go on from."""
+        return open_choices([model.repo for model in cached()], self.studio.datasets.names(), self.runs.ids())
 
     @shows_errors
     def on_tick(self, curve: Curve, request: gr.Request) -> tuple[Any, ...]:
@@ -196,11 +207,11 @@ class _Training:
             nothing = gr.Button(visible=False)
             return empty(text("training_page.no_run", language)), "", nothing, nothing, curve
         status = self.runs.status(curve.run_id, language)
-        grown = curve.read(self.runs.folder(curve.run_id))
-        panel = run_panel(self.runs.name(curve.run_id), status, self.runs.config(curve.run_id), grown.last, language)
+        grown, last = self.charts.read(curve), self.charts.last(curve.run_id)
+        panel = run_panel(self.runs.name(curve.run_id), status, self.runs.config(curve.run_id), last, language)
         # Nothing new, nothing drawn: a chart that someone is reading stays as it is.
-        same = grown == curve and curve.offset and not redraw
-        chart = gr.skip() if same else loss_chart(grown, status.total_steps, language)
+        same = grown == curve and not redraw
+        chart = gr.skip() if same else self.charts.shown(grown)
         going = not status.ended and status.state != "queued"
         stop = gr.Button(visible=going, interactive=status.state != "stopping")
         resume = gr.Button(visible=status.state in RESUMABLE)
