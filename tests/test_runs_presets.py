@@ -164,6 +164,7 @@ def test_the_targets_of_a_preset_are_what_the_full_size_model_has(base_model, wo
         ("false", "assistant_only_loss", False),
         ("attention、mlp", "target_modules", ("attention", "mlp")),
         (["attention"], "target_modules", ("attention",)),
+        ("tensorboard、wandb", "report_to", ("tensorboard", "wandb")),
         ("20", "name", "20"),
     ],
 )
@@ -206,6 +207,7 @@ def test_all_wrong_fields_are_told_at_once():
         ({"zzz": 1}, "no setting zzz"),
         ({"learning_rate": [1]}, "Learning rate"),
         ({"packing": "perhaps"}, "Packing"),
+        ({"report_to": "excel"}, "tensorboard, trackio, wandb"),
     ],
 )
 def test_every_wrong_value_gets_a_sentence_that_names_it(values, said):

@@ -12,6 +12,7 @@ import gradio as gr
 from studio.i18n import text
 from studio.pages.language import label
 from studio.pages.markup import element, words
+from studio.pages.parts import drawn
 from studio.runs.presets import Preset, presets
 from training.contract import RunConfig
 
@@ -54,16 +55,18 @@ element.addEventListener('click', (event) => {
 """
 
 
-def build_run_form() -> Form:
-    """Five fields, then the folded groups."""
+def build_run_form() -> tuple[Form, gr.HTML]:
+    """Six fields, then the folded groups; what the preset says of itself stands below its choice."""
     values = preset_values(FIRST_PRESET)
-    form = {name: _component(name, values[name]) for name in SHOWN[:4]}
+    form = {"preset": _component("preset", values["preset"])}
+    note = drawn("preset-note")
+    form |= {name: _component(name, values[name]) for name in SHOWN[1:4]}
     with gr.Row():
         form |= {name: _component(name, values[name]) for name in SHOWN[4:]}
     for group, names in GROUPS.items():
         with gr.Accordion(label(f"training_page.group_{group}"), open=False, elem_id=f"group-{group}"):
             form |= {name: _component(name, values[name]) for name in names}
-    return form
+    return form, note
 
 
 def preset_values(preset: str) -> dict[str, Any]:

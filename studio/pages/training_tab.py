@@ -60,8 +60,8 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
     """The form on the left, the summary and the watched run on the right, all runs below."""
     with gr.Row(elem_classes="oboe-columns"):
         with gr.Column(scale=2, min_width=340, elem_classes="oboe-panel", elem_id="run-form"):
-            form = build_run_form()
-            then, note = build_then(), drawn("preset-note")
+            form, note = build_run_form()
+            then = build_then()
             changed = drawn("run-differences", js=DIFFERENCES_JS)
             as_preset = gr.Button(label("training_page.all_back"), size="sm", elem_id="run-reset")
         with gr.Column(scale=4, min_width=340):
@@ -130,7 +130,9 @@ class _Training:
 
     @shows_errors
     def on_start(self, values: Values, request: gr.Request) -> tuple[Any, ...]:
-        run_ids = self.studio.queue.submit(plan_of(self._typed(values), values[self.then]))
+        plan = plan_of(self._typed(values), values[self.then])
+        self.studio.preflights.refuse_targets(plan.configs)
+        run_ids = self.studio.queue.submit(plan)
         if waits := [run_id for run_id in run_ids if self.runs.status(run_id).state == "queued"]:
             tell("runs_page.queued", request, runs=", ".join(waits))
         if run_ids[0] in waits:

@@ -4,14 +4,26 @@ import gradio as gr
 import pytest
 
 from studio.i18n import sentences
-from studio.pages.run_form import GROUPS, OUTSIDE, SHOWN, build_run_form, differences, differences_line, preset_values
+from studio.pages.preset_view import preset_note
+from studio.pages.run_form import (
+    GROUPS,
+    NOTHING,
+    OUTSIDE,
+    SHIPPED_REPLAY,
+    SHOWN,
+    build_run_form,
+    differences,
+    differences_line,
+    open_choices,
+    preset_values,
+)
 from studio.runs.presets import presets, run_config
-from training.contract import RunConfig
+from training.contract import PROJECT_ROOT, RunConfig
 
 
 def test_the_form_and_the_configuration_have_the_same_fields() -> None:
     with gr.Blocks():
-        form = build_run_form()
+        form, _ = build_run_form()
     assert set(form) | OUTSIDE == set(RunConfig.model_fields)
     assert len(form) == len(SHOWN) + sum(len(names) for names in GROUPS.values())
 
@@ -29,6 +41,25 @@ def test_what_the_form_shows_for_a_preset_is_that_preset(preset: str) -> None:
     shown = preset_values(preset) | {"dataset": "demo"}
     assert run_config(shown) == run_config({"preset": preset, "dataset": "demo"})
     assert differences(preset_values(preset)) == {}
+
+
+def test_what_a_report_does_not_state_is_marked_at_its_field_and_named() -> None:
+    note = preset_note(presets()["llm-jp-3.1-13b-instruct4-sft-report"], "ja")
+    assert "#run-max-length [data-testid=block-info]::after" in note and "報告書に記載なし" in note
+    assert "最大トークン数" in note and "#run-learning-rate" not in note
+
+
+def test_a_recommended_preset_tells_each_departure_with_its_reason() -> None:
+    note = preset_note(presets()["llm-jp-3.1-13b-instruct4-sft"], "en")
+    assert "Learning rate: 2e-5 → 2e-4" in note and "suits full fine-tuning" in note
+    assert "<style" not in note
+
+
+def test_the_choices_that_are_open_hold_what_there_is() -> None:
+    models, replayed, started = (part.choices for part in open_choices(["someone/model"], ["anime"], ["sft-1"]))
+    assert ("someone/model", "someone/model") in models and ("anime", "anime") in replayed
+    assert started == [NOTHING, ("sft-1", "sft-1")]
+    assert all((PROJECT_ROOT / path).is_file() for path in SHIPPED_REPLAY)
 
 
 def test_digits_in_full_width_are_the_same_number() -> None:
