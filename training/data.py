@@ -219,7 +219,11 @@ def _tokenize(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[Sequence[Seg
         if wanted:
             pieces = [piece for piece, _ in wanted]
             found = tokenizer(
-                pieces, add_special_tokens=False, return_attention_mask=False, split_special_tokens=is_special
+                pieces,
+                add_special_tokens=False,
+                return_attention_mask=False,
+                split_special_tokens=is_special,
+                verbose=False,  # it would warn of every article that is longer than the model's context
             )
             ids |= zip(wanted, found["input_ids"], strict=True)
     for chunk, is_typed in ids:

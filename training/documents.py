@@ -13,6 +13,8 @@ from training.packing import Piece
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+# How pre-training ended a text, in models whose chat ends its turns otherwise (gpt-oss, Qwen; Llama 3).
+SEPARATORS = ("<|endoftext|>", "<|end_of_text|>")
 # Articles that are tokenized together.
 BATCH = 256
 # At most this part of a piece repeats the title.
@@ -28,12 +30,12 @@ class Marks:
 
 
 def marks_of(tokenizer: "PreTrainedTokenizerBase") -> Marks:
-    """The token that separates texts: <|endoftext|> where it is one, since a chat model may end its turns otherwise.
+    """The token that separates texts, which is the tokenizer's end of a turn where it has no other.
 
     In front of a text stands what the tokenizer itself writes there. Raises RunError where no token ends a text.
     """
     known = {token.content: number for number, token in tokenizer.added_tokens_decoder.items()}
-    end = known.get("<|endoftext|>", tokenizer.eos_token_id)
+    end = next((known[token] for token in SEPARATORS if token in known), tokenizer.eos_token_id)
     if end is None:
         raise RunError("worker.error_no_separator", base_model=tokenizer.name_or_path)
     begin = tokenizer("")["input_ids"][:1]
