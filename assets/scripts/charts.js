@@ -33,7 +33,7 @@ const figure = (value) => {
   if (value === 0) return '0';
   const size = Math.abs(value);
   if (size >= 1000) return whole(value);
-  return size < 0.01 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
+  return size < 0.01 ? value.toExponential(1).replace('.0', '') : String(Number(value.toPrecision(3)));
 };
 
 const span = () => range || [0, Math.max(data.whole, 1)];
@@ -105,18 +105,24 @@ const draw = () => {
   frame.legend.hidden = data.runs.length < 2;
   frame.legend.replaceChildren(...data.runs.map((run) => entry(run.name, run.tone, false)));
   frame.folded.hidden = !data.charts.some((chart) => chart.folded);
-  const there = new Set();
-  for (const chart of data.nothing ? [] : data.charts) {
+  const shown = data.charts.map((chart) => {
     const name = `${chart.key} ${chart.title}`;
-    there.add(name);
     if (!figures.has(name)) figures.set(name, outline(chart));
-    const made = figures.get(name);
-    made.chart = chart;
-    (chart.folded ? frame.more : frame.grid).append(made.figure);
-    paint(made);
-  }
-  for (const [name, made] of figures) if (!there.has(name)) { made.figure.remove(); figures.delete(name); }
+    return Object.assign(figures.get(name), {name, chart});
+  });
+  settle(frame.grid, shown.filter((made) => !made.chart.folded));
+  settle(frame.more, shown.filter((made) => made.chart.folded));
+  for (const name of figures.keys()) if (!shown.some((made) => made.name === name)) figures.delete(name);
+  // All widths are read before anything is drawn, or the browser would lay the page out once for each chart.
+  shown.map((made) => [made, made.figure.clientWidth]).forEach(([made, width]) => paint(made, width));
   frame.box.dataset.drawn = String(Number(frame.box.dataset.drawn || 0) + 1);  // for whoever waits for a drawing
+};
+
+const settle = (grid, shown) => {
+  const figures = shown.map((made) => made.figure);
+  if (figures.some((one, place) => grid.children[place] !== one) || grid.children.length !== figures.length) {
+    grid.replaceChildren(...figures);
+  }
 };
 
 const entry = (label, tone, dashed) =>
@@ -128,7 +134,7 @@ const outline = (chart) => {
   const picture = shape('svg', {role: 'img', 'aria-label': chart.title});
   const made = {figure: make('figure', {'data-chart': chart.key}, title, legend, picture), legend, picture, chart};
   picture.addEventListener('pointerdown', (event) => press(made, event));
-  picture.addEventListener('pointermove', (event) => { if (!made.drag) point(made, event.offsetX); });
+  picture.addEventListener('pointermove', (event) => { if (!made.drag) point(made, across(made, event)); });
   picture.addEventListener('pointerleave', () => point(made, null));
   picture.addEventListener('dblclick', () => look(null));
   picture.addEventListener('wheel', (event) => turn(made, event), {passive: false});
@@ -137,9 +143,8 @@ const outline = (chart) => {
 
 // ---- one chart
 
-const paint = (made) => {
+const paint = (made, width) => {
   const {chart, picture} = made;
-  const width = Math.round(made.figure.clientWidth);
   if (!width) return;
   const height = chart.folded ? SIZE.low : SIZE.tall;
   picture.setAttribute('viewBox', `0 0 ${width} ${height}`);
@@ -166,8 +171,8 @@ const scaleOf = (chart, width, height) => {
   let low = chart.share ? 0 : values.reduce((a, b) => Math.min(a, b), Infinity);
   let high = chart.share ? 100 : values.reduce((a, b) => Math.max(a, b), -Infinity);
   if (low > high) [low, high] = [0, 1];
-  // A figure is shown from zero, unless all that is looked at lies far above it.
-  if (!logarithmic && low > 0 && low < 0.6 * high) low = 0;
+  // Figures are shown from zero; a loss that is looked at closely fills its chart.
+  if (!logarithmic && low > 0 && !(range && chart.log && low > 0.6 * high)) low = 0;
   if (low === high) [low, high] = logarithmic ? [low - 0.5, high + 0.5] : [Math.min(0, low), high || 1];
   const step = niceStep((high - low) / 4);
   const [bottom, top] = logarithmic
@@ -284,23 +289,27 @@ const nearest = (steps, wanted) => {
   return place > 0 && wanted - steps[place - 1] < steps[place] - wanted ? place - 1 : place;
 };
 
+// Where in a picture the pointer is; offsetX would tell it from whatever lies under the pointer.
+const across = (made, event) => event.clientX - made.picture.getBoundingClientRect().left;
+
 const press = (made, event) => {
-  if (event.button !== 0 || event.offsetX < SIZE.left) return;
-  const {picture, scale, chosen} = made;
-  const start = event.offsetX;
+  const {picture, scale} = made;
+  const start = across(made, event);
+  if (event.button !== 0 || start < SIZE.left || !scale) return;
   made.drag = true;
   picture.setPointerCapture(event.pointerId);
   const move = (next) => {
-    chosen.setAttribute('x', Math.min(start, next.offsetX));
-    chosen.setAttribute('width', Math.abs(next.offsetX - start));
+    made.chosen.setAttribute('x', Math.min(start, across(made, next)));
+    made.chosen.setAttribute('width', Math.abs(across(made, next) - start));
   };
   const end = (last) => {
     made.drag = false;
     picture.removeEventListener('pointermove', move);
     for (const name of ['pointerup', 'pointercancel']) picture.removeEventListener(name, end);
     made.chosen.setAttribute('width', 0);
-    if (last.type === 'pointercancel' || Math.abs(last.offsetX - start) < SHORTEST_DRAG) return;
-    look(within(scale.at(Math.min(start, last.offsetX)), scale.at(Math.max(start, last.offsetX))));
+    const stop = across(made, last);
+    if (last.type === 'pointercancel' || Math.abs(stop - start) < SHORTEST_DRAG) return;
+    look(within(scale.at(Math.min(start, stop)), scale.at(Math.max(start, stop))));
   };
   picture.addEventListener('pointermove', move);
   for (const name of ['pointerup', 'pointercancel']) picture.addEventListener(name, end);
@@ -311,7 +320,7 @@ const turn = (made, event) => {
   if (!(event.ctrlKey || event.metaKey) || !made.scale) return;
   event.preventDefault();
   const [first, last] = span();
-  const here = made.scale.at(event.offsetX);
+  const here = made.scale.at(across(made, event));
   const factor = event.deltaY < 0 ? 0.8 : 1.25;
   look(within(here - (here - first) * factor, here + (last - here) * factor), WHEEL_WAIT_MS);
 };

@@ -12,7 +12,6 @@ import gradio as gr
 
 from studio.pages.charts_view import MOST_RUNS, Charted, View, charts_of
 from studio.pages.language import locale
-from studio.runs.about import name_of
 from studio.runs.registry import Runs
 from studio.runs.series import RunSeries, Series
 from training.contract import PROJECT_ROOT, MetricRecord
@@ -53,9 +52,9 @@ class Charts:
 
     def read(self, curve: Curve) -> Curve:
         """The curve as far as the workers have written; the same one where there is nothing new."""
-        known = set(self._runs.ids())
+        known = self._runs.ids()
         beside = tuple(run_id for run_id in curve.beside if run_id in known)
-        version = " ".join(self._of(run_id).version for run_id in (curve.run_id, *beside))
+        version = " ".join(self._of(run_id).version for run_id in (curve.run_id, *beside) if run_id)
         return replace(curve, beside=beside, version=version)
 
     def last(self, run_id: str) -> MetricRecord | None:
@@ -73,9 +72,9 @@ class Charts:
         return charts_of([self._charted(run_id, language) for run_id in view.runs if run_id in known], view, language)
 
     def _charted(self, run_id: str, language: str) -> Charted:
-        series, name = self._of(run_id), name_of(self._runs.folder(run_id))
+        series = self._of(run_id)
         last_step = series.last.step if series.last else 0
-        return Charted(name, series, max(self._runs.status(run_id, language).total_steps, last_step))
+        return Charted(self._runs.name(run_id), series, max(self._runs.status(run_id, language).total_steps, last_step))
 
     def _of(self, run_id: str) -> Series:
         return self._series.of(self._runs.folder(run_id))

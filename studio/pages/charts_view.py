@@ -78,7 +78,7 @@ class _Drawing:
         self.span = (view.first or 0, self.whole if view.last is None else view.last)
 
     def charts(self) -> Iterator[Chart]:
-        losses = [*self._lines("loss"), *({**line, "dashed": True} for line in self._lines("eval_loss"))]
+        losses = [*self._lines("loss"), *map(self._evaluation, self._lines("eval_loss"))]
         yield self._chart("loss", losses, log=True)
         yield from self._by_tag(self.view.by_tag) if self.view.by_tag else self._by_set()
         for name, (unit, log) in FOLDED.items():
@@ -104,11 +104,15 @@ class _Drawing:
             if line.steps:
                 points = {"values": line.values, "low": line.low, "high": line.high}
                 yield {
-                    "label": label if self.alone else f"{run.name} {label}",
+                    "label": label if self.alone else run.name,
                     "tone": str(place),
                     "dashed": False,
                     "x": line.steps,
                 } | {key: _short(values, unit) for key, values in points.items()}
+
+    def _evaluation(self, line: Line) -> Line:
+        label = line["label"] if self.alone else text("charts.evaluation_of", self.language, run=line["label"])
+        return line | {"label": label, "dashed": True}
 
     def _by_set(self) -> Iterator[Chart]:
         """The scores of one run in one chart; of several, a chart for each question set: so runs are told apart."""

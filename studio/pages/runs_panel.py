@@ -10,22 +10,25 @@ import gradio as gr
 
 from studio.house import Studio
 from studio.i18n import text
+from studio.pages.charts import Charts, Curve
 from studio.pages.language import label, locale, shows_errors, tell
 from studio.pages.markup import empty, size_text
 from studio.pages.parts import PRIVATE, QUIET, drawn
-from studio.pages.run_chart import Curve
 from studio.pages.run_form import FIRST_PRESET, Form, shown_value
 from studio.pages.runs_view import COMPARISON_JS, RUNS_JS, TOOLS_JS, comparison_view, run_tools, runs_list
 from studio.pages.shell import Shell, moment
 from studio.runs import last_words
 from studio.runs.presets import presets
 
+NOTHING_COMPARED = ("", "", Curve())
+
 
 @dataclass(frozen=True)
 class RunPage:
-    """What the rest of the tab has of a run: the form, which run is watched, and what can be done with it."""
+    """What the rest of the tab has of runs: the form, the charts, which run is watched, and its tools."""
 
     form: Form
+    charts: Charts
     curve: gr.State
     tools: gr.HTML
 
@@ -37,22 +40,26 @@ def build_run_tools() -> gr.HTML:
 
 def build_runs_panel(studio: Studio, shell: Shell, page: RunPage) -> gr.HTML:
     """The list of runs; its `select` says which one a person wants to see."""
+    chart = page.charts.build("comparison-chart")
     comparison = drawn("run-comparison", js=COMPARISON_JS, classes="oboe-stack")
+    compared = gr.State(Curve())  # the runs that are compared, which may still go on
     search = gr.Textbox(
         "", label=label("runs_page.history"), placeholder=label("runs_page.search"), elem_id="runs-search"
     )
     runs = drawn("runs", js=RUNS_JS, classes="oboe-stack")
     told = gr.State(("", False))  # the run that the tools are about, and whether it was over
-    handlers = _PastRuns(studio, page.form)
+    handlers = _PastRuns(studio, page)
     shown = [runs, page.tools, told]
     shell.runs_changed.change(handlers.on_runs_changed, [search, page.curve, told], shown, **QUIET)
     search.change(handlers.on_search, [search, page.curve], runs, trigger_mode="always_last", **QUIET)
     runs.select(handlers.on_choose, None, [page.tools, told], **QUIET)
     runs.click(handlers.on_queue, None, shell.runs_changed, **QUIET)
-    runs.submit(handlers.on_compare, None, comparison, **QUIET)
-    comparison.clear(lambda: "", None, comparison, **QUIET)
+    beside = [comparison, chart, compared]
+    runs.submit(handlers.on_compare, None, beside, **QUIET)
+    comparison.clear(lambda: NOTHING_COMPARED, None, beside, **QUIET)
+    shell.timer.tick(handlers.on_tick, compared, [chart, compared], **QUIET)
     page.tools.submit(handlers.on_describe, None, shell.runs_changed, **PRIVATE)
-    page.tools.clear(handlers.on_delete, None, [shell.runs_changed, comparison], **PRIVATE)
+    page.tools.clear(handlers.on_delete, None, [shell.runs_changed, *beside], **PRIVATE)
     page.tools.select(handlers.on_clone, None, [*page.form.values(), shell.dataset, shell.changed], **QUIET)
     return runs
 
@@ -60,9 +67,9 @@ def build_runs_panel(studio: Studio, shell: Shell, page: RunPage) -> gr.HTML:
 class _PastRuns:
     """Ids come from a browser: the rooms look each of them up."""
 
-    def __init__(self, studio: Studio, form: Form) -> None:
+    def __init__(self, studio: Studio, page: RunPage) -> None:
         self.studio = studio
-        self.fields = tuple(form)
+        self.fields, self.charts = tuple(page.form), page.charts
         self.runs, self.past, self.queue = studio.runs, studio.past, studio.queue
 
     @shows_errors
@@ -94,9 +101,16 @@ class _PastRuns:
         return moment()
 
     @shows_errors
-    def on_compare(self, event: gr.EventData, request: gr.Request) -> str:
-        compared = self.past.compare([str(run_id) for run_id in event.runs], locale(request))
-        return comparison_view(compared, locale(request))
+    def on_compare(self, event: gr.EventData, request: gr.Request) -> tuple[str, str, Curve]:
+        run_ids = [str(run_id) for run_id in event.runs]
+        compared = self.past.compare(run_ids, locale(request))
+        curve = self.charts.read(Curve(beside=tuple(run_ids)))
+        return comparison_view(compared, locale(request)), self.charts.shown(curve), curve
+
+    def on_tick(self, compared: Curve) -> tuple[Any, Any]:
+        """Runs of a sweep are compared while they go on."""
+        grown = self.charts.read(compared)
+        return (gr.skip(), gr.skip()) if grown == compared else (self.charts.shown(grown), grown)
 
     @shows_errors
     def on_describe(self, event: gr.EventData, request: gr.Request) -> int:
@@ -105,10 +119,10 @@ class _PastRuns:
         return moment()
 
     @shows_errors
-    def on_delete(self, event: gr.EventData, request: gr.Request) -> tuple[int, str]:
+    def on_delete(self, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
         size = self.past.delete(str(event.run))
         tell("runs_page.deleted", request, run=str(event.run), size=size_text(size))
-        return moment(), ""
+        return moment(), *NOTHING_COMPARED
 
     @shows_errors
     def on_clone(self, event: gr.EventData, request: gr.Request) -> list[Any]:

@@ -1,7 +1,5 @@
 """What a person says about a run afterwards; it must not know how the run was made."""
 
-from contextlib import suppress
-
 from pydantic import Field, ValidationError
 
 from training.contract import Frozen, RunFolder, replace_text
@@ -23,13 +21,6 @@ def read_about(folder: RunFolder) -> About:
         return About.model_validate_json((folder.root / FILE).read_bytes())
     except (OSError, ValidationError):
         return About()
-
-
-def name_of(folder: RunFolder) -> str:
-    """What people call a run: the name it was given last, else the one it was started with, else its id."""
-    with suppress(ValidationError, OSError):
-        return read_about(folder).name or folder.read_config().name or folder.root.name
-    return folder.root.name
 
 
 def write_about(folder: RunFolder, about: About) -> None:

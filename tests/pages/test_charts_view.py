@@ -77,7 +77,12 @@ def test_one_run_has_a_chart_of_each_figure_and_one_of_all_scores(tmp_path: Path
 
 def test_several_runs_share_their_charts_and_have_a_chart_a_question_set(tmp_path: Path) -> None:
     drawn = charts(charted(tmp_path, "a"), charted(tmp_path, "b", load=False), language="en")
-    assert [line["label"] for line in drawn["charts"][0]["lines"][:2]] == ["a training", "b training"]
+    assert [line["label"] for line in drawn["charts"][0]["lines"]] == [
+        "a",
+        "b",
+        "a (evaluation)",
+        "b (evaluation)",
+    ]
     assert titles(drawn)[1:3] == ["Right answers (%): trained", "Right answers (%): out of domain"]
     assert [(line["label"], line["tone"]) for line in drawn["charts"][1]["lines"]] == [("a", "0"), ("b", "1")]
     assert [run["name"] for run in drawn["runs"]] == ["a", "b"]
