@@ -89,6 +89,19 @@ def test_a_newer_check_of_one_browser_ends_its_former_one_and_nobody_elses(check
     assert not psutil.pid_exists(first) and psutil.pid_exists(other)
 
 
+def test_targets_that_somebody_named_are_looked_up_before_a_start(checks: Checks) -> None:
+    finding = {
+        "code": "worker.error_expert_dropout",
+        "severity": "error",
+        "values": {"base_model": "b", "dropout": "1"},
+    }
+    program(checks, ANSWERS.replace("))\nfolder", f"), findings=[{finding!r}])\nfolder"))
+    checks.refuse_targets([CONFIG])
+    assert not checks.root.exists()
+    with pytest.raises(RunFailed, match="dropout"):
+        checks.refuse_targets([CONFIG, CONFIG.model_copy(update={"target_modules": ("experts",)})])
+
+
 def test_a_check_that_takes_too_long_is_ended_and_told(checks: Checks, monkeypatch: pytest.MonkeyPatch) -> None:
     program(checks, WAITS)
     key = checks.begin(CONFIG, "one")

@@ -9,6 +9,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -173,11 +174,11 @@ def _data_files(folder: RunFolder) -> list[Path]:
 
 
 def _histogram(lengths: list[int]) -> list[Bin]:
-    width = max(1, -(-max(lengths) // MOST_BINS))
-    counts = [0] * (max(lengths) // width + 1)
-    for length in lengths:
-        counts[length // width] += 1
-    return [Bin(start=place * width, end=(place + 1) * width, number=count) for place, count in enumerate(counts)]
+    least = min(lengths)
+    width = (max(lengths) - least) // MOST_BINS + 1
+    counts = Counter((length - least) // width for length in lengths)
+    ends = range(least, max(lengths) + 1, width)
+    return [Bin(start=start, end=start + width, number=counts[place]) for place, start in enumerate(ends)]
 
 
 def _plan(looked: _Look, base: Path) -> None:

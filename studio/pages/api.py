@@ -18,7 +18,9 @@ from studio.errors import ArenaError, AugmentError, DatasetError
 from studio.house import Studio
 from studio.inference import Options
 from studio.pages.language import locale, shows_errors
-from studio.runs.plans import planned
+from studio.pages.preflight_json import preflight_json
+from studio.runs import plans
+from studio.runs.speed import expected_seconds, measured_speed
 from training.contract import RunStatus
 
 Json = dict[str, Any]
@@ -28,6 +30,7 @@ ENDPOINTS = (
     "augment",
     "augment_status",
     "check_dataset",
+    "preflight",
     "start_run",
     "run_status",
     "stop_run",
@@ -124,6 +127,14 @@ class _Api:
         }
 
     @shows_errors
+    def preflight(self, request: gr.Request, dataset: str, config: dict[str, Any] | None = None) -> Json:
+        """What a run would train: modules, what carries loss, lengths, memory, and what speaks against the start."""
+        asked = self._plan_of(dataset, config).configs[0]
+        found = self._studio.preflights.check(asked)
+        speed = measured_speed(self._studio.runs, asked.base_model)
+        return preflight_json(found, expected_seconds(asked, found, speed), locale(request))
+
+    @shows_errors
     def start_run(
         self, request: gr.Request, dataset: str, config: dict[str, Any] | list[dict[str, Any]] | None = None
     ) -> Json:
@@ -131,10 +142,14 @@ class _Api:
 
         A list of such objects is a chain, whose runs go on from one another; a list of numbers in one field is a sweep.
         """
-        splits = self._studio.versions.splits(dataset).model_dump(exclude_unset=True)
-        plan = planned({} if config is None else config, {**splits, "dataset": dataset})
+        plan = self._plan_of(dataset, config)
+        self._studio.preflights.refuse_targets(plan.configs)
         run_ids = self._studio.queue.submit(plan)
         return {"run_id": run_ids[0], "run_ids": run_ids}
+
+    def _plan_of(self, dataset: str, config: dict[str, Any] | list[dict[str, Any]] | None) -> plans.Plan:
+        splits = self._studio.versions.splits(dataset).model_dump(exclude_unset=True)
+        return plans.planned({} if config is None else config, {**splits, "dataset": dataset})
 
     @shows_errors
     def run_status(self, request: gr.Request, run_id: str) -> Json:

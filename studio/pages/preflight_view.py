@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studio.i18n import text
-from studio.pages.markup import button, duration_text, element, facts_line, notice, size_text, words
+from studio.pages.markup import button, duration_text, element, facts_line, model_name, notice, size_text, words
 from studio.pages.run_form import shown_value
 from studio.runs.speed import Speed
 from training.preflight_report import Bin, FieldValue, Finding, Memory, Piece, Preflight, Rendered
@@ -46,18 +46,14 @@ def checking(found: Preflight, problem: str, locale: str) -> str:
 
 
 def checked(found: Preflight, time: Time, locale: str) -> str:
-    """Everything that the check found."""
-    parts = (
-        _title(found, locale, known=True),
-        _findings(found, locale),
-        _figures(found, time, locale),
-        _budget(time, locale),
-        _adapters(found, locale),
-        _memory(found, locale),
-        _examples(found, locale),
-        _lengths(found, locale),
-    )
-    return "".join(parts)
+    """What speaks against the start, how much is trained and how long it takes."""
+    head = _title(found, locale, known=True) + _findings(found, locale)
+    return head + _figures(found, time, locale) + _budget(time, locale)
+
+
+def details(found: Preflight, locale: str) -> str:
+    """Adapters, memory, examples as the model sees them, and lengths."""
+    return _adapters(found, locale) + _memory(found, locale) + _examples(found, locale) + _lengths(found, locale)
 
 
 def _title(found: Preflight, locale: str, *, known: bool) -> str:
@@ -141,7 +137,8 @@ def _adapters(found: Preflight, locale: str) -> str:
         pairs.append((text("preflight_page.trainable", locale), f"{found.trainable_parameters:,}"))
     if found.four_bit_share is not None:
         pairs.append((text("preflight_page.four_bits", locale), f"{100 * found.four_bit_share:.1f} %"))
-    pairs.append((text("preflight_page.loaded", locale), f"{found.repository}（{found.engine}）"))
+    loaded = f"{model_name(found.repository, locale)} ({found.engine})"
+    pairs.append((text("preflight_page.loaded", locale), loaded))
     return words(text("preflight_page.adapters", locale), name="h4") + facts_line(pairs)
 
 
@@ -248,5 +245,6 @@ def _histogram(bins: Sequence[Bin]) -> str:
         )
         for place, one in enumerate(bins)
     )
+    frame = {"viewBox": f"0 0 {CHART_WIDTH} {CHART_HEIGHT}", "preserveAspectRatio": "none", "role": "img"}
     ends = element("div", words(f"{bins[0].start}") + words(f"{bins[-1].end - 1}"), "oboe-ends")
-    return element("svg", bars, "oboe-histogram", viewBox=f"0 0 {CHART_WIDTH} {CHART_HEIGHT}", role="img") + ends
+    return element("svg", bars, "oboe-histogram", **frame) + ends

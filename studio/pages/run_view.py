@@ -1,7 +1,4 @@
-"""One run and the summary before a start as HTML; it must not know how runs are started."""
-
-import math
-from collections.abc import Sequence
+"""One run as HTML; it must not know how runs are started."""
 
 from studio.i18n import text
 from studio.pages.markup import (
@@ -16,46 +13,7 @@ from studio.pages.markup import (
     words,
 )
 from studio.runs.registry import RunSummary
-from training.contract import MetricRecord, RunConfig, RunStatus, TrainingExample
-
-# Under it LoRA hardly learns facts, over it training tends to break (arXiv 2502.14502, "LoRA Without Regret").
-LOW_LEARNING_RATE, HIGH_LEARNING_RATE = 5e-5, 2e-3
-
-
-def planned_steps(config: RunConfig, trained: int) -> int:
-    """Optimizer steps of a run over this many examples."""
-    if config.max_steps > 0:
-        return config.max_steps
-    batches = math.ceil(trained / config.per_device_train_batch_size)
-    return math.ceil(math.ceil(batches / config.gradient_accumulation_steps) * config.num_train_epochs)
-
-
-def start_summary(config: RunConfig, examples: Sequence[TrainingExample], locale: str) -> str:
-    """What a start would train: facts, examples, steps; and what is likely to go wrong."""
-    trained = [example for example in examples if example.split == "train"]
-    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps
-    steps = planned_steps(config, len(trained))
-    figures = [
-        ("training_page.figure_facts", f"{len({example.fact_id for example in trained}):,}"),
-        ("training_page.figure_examples", f"{len(trained):,}"),
-        ("training_page.figure_heldout", f"{len(examples) - len(trained):,}"),
-        ("training_page.figure_steps", f"{steps:,}"),
-        ("training_page.figure_seen", f"{steps * batch / len(trained):,.1f}" if trained else "–"),
-    ]
-    return facts_line([(text(key, locale), value) for key, value in figures]) + _warnings(config, examples, locale)
-
-
-def _warnings(config: RunConfig, examples: Sequence[TrainingExample], locale: str) -> str:
-    found = []
-    if config.learning_rate < LOW_LEARNING_RATE:
-        found.append("training_page.warn_low_rate")
-    if config.learning_rate > HIGH_LEARNING_RATE:
-        found.append("training_page.warn_high_rate")
-    if set(config.target_modules) == {"attention"}:
-        found.append("training_page.warn_attention_only")
-    if examples and not any(example.kind == "reverse" for example in examples):
-        found.append("training_page.warn_no_reverse")
-    return "".join(notice(text(key, locale), "warning") for key in found)
+from training.contract import MetricRecord, RunConfig, RunStatus
 
 
 def run_panel(name: str, status: RunStatus, config: RunConfig, last: MetricRecord | None, locale: str) -> str:

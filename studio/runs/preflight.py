@@ -32,6 +32,7 @@ POLL_S = 0.1
 REUSED_S = 600.0
 PASSING = ("hub.", "worker.error_base_model")
 KEPT = 30
+OF_TARGETS = ("worker.error_target_unmatched", "worker.error_experts_closed", "worker.error_expert_dropout")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,18 @@ class Preflights:
         while (found := self.result(key)) is None:
             time.sleep(POLL_S)
         return found
+
+    def refuse_targets(self, configs: Sequence[RunConfig]) -> None:
+        """Raise RunFailed where target modules that somebody named are not there, or cannot be adapted.
+
+        The default words mean whatever exists, so only others are looked up.
+        """
+        for config in configs:
+            if config.target_modules == RunConfig.model_fields["target_modules"].default:
+                continue
+            for finding in self.check(config).findings:
+                if finding.code in OF_TARGETS:
+                    raise RunFailed(finding.code, **finding.values)
 
     def _spawn(self, key: str, owner: str) -> None:
         folder = RunFolder(self.root / key)

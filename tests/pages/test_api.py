@@ -21,6 +21,7 @@ NAMES = {
     "/augment",
     "/augment_status",
     "/check_dataset",
+    "/preflight",
     "/start_run",
     "/run_status",
     "/stop_run",
@@ -98,6 +99,18 @@ def test_a_run_a_chain_and_a_sweep_are_queued_and_stopped(api: Client) -> None:
     eventually(lambda: ended(api, "one-1"))
     with pytest.raises(AppError, match="first-1"):
         api.predict("first-1", api_name="/run_status")
+
+
+def test_preflight_lists_a_target_that_nobody_has_and_a_start_refuses_it(api: Client) -> None:
+    config = {"preset": "demo", "target_modules": ["attention", "nonsense"], "max_steps": 7}
+    found = api.predict("demo", config, api_name="/preflight")
+    assert found["modules"] == {"attention": 20} and found["trainable_parameters"] and found["steps"] == 7
+    assert found["lengths"]["truncated"] == 0 and len(found["mask_preview"]) == 3 and found["vram_bytes"]
+    assert holds_no_path(found) and not found["passed"]
+    (error,) = [warning for warning in found["warnings"] if warning["severity"] == "error"]
+    assert error["code"] == "error_target_unmatched" and "nonsense" in error["message"] and error["fix"]
+    with pytest.raises(AppError, match="nonsense"):
+        api.predict("demo", config, api_name="/start_run")
 
 
 def test_a_dataset_is_checked(api: Client, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from studio.pages.arena_view import answer, question_chips
 from studio.pages.dataset_table import counts_line, examples_table
 from studio.pages.import_view import import_preview, import_report
 from studio.pages.markup import duration_text, figure, notice, size_text, whole_number
-from studio.pages.run_view import planned_steps, run_panel, start_summary
+from studio.pages.run_view import run_panel
 from studio.runs.presets import run_config
-from training.contract import RunStatus, TrainingExample
+from training.contract import RunStatus
 
 MARKUP = "<script>alert(1)</script>"
 
@@ -97,20 +97,6 @@ def test_a_preview_shows_only_the_columns_that_say_something_and_runs_nothing() 
 def test_counts_explain_once_what_a_fact_is() -> None:
     counts = Counts(facts=36, examples=1152, pending=0, by_kind={"seed": 36, "paraphrase": 1116})
     assert "1 つの事実 =" in counts_line(counts, "ja") and "1,152" in counts_line(counts, "ja")
-
-
-def test_steps_follow_the_epochs_unless_they_are_given() -> None:
-    config = run_config({"dataset": "d", "base_model": "a/b", "per_device_train_batch_size": 4})
-    assert planned_steps(config, 10) == 9
-    assert planned_steps(config.model_copy(update={"max_steps": 7}), 10) == 7
-
-
-def test_a_low_rate_and_missing_reversed_questions_are_warned_of_before_the_start() -> None:
-    example = TrainingExample(
-        id=1, fact_id=1, split="train", kind="seed", answer_style="short", question="問", answer="答"
-    )
-    config = run_config({"preset": "demo", "learning_rate": "2e-5"})
-    assert start_summary(config, [example], "en").count("oboe-notice warning") == 2
 
 
 def test_a_crashed_run_tells_its_reason_and_what_was_measured() -> None:

@@ -1,0 +1,37 @@
+"""What /preflight answers: the report in plain JSON; it must not know how anything in it was found out."""
+
+from typing import Any
+
+from studio.i18n import text
+from training.preflight_report import Preflight
+
+
+def preflight_json(found: Preflight, seconds: float | None, locale: str) -> dict[str, Any]:
+    """The report with its sentences in `locale`; what is not known is null. `seconds` is the time of the whole run."""
+    figures = found.model_dump(
+        include={
+            *("engine", "repository", "modules", "trainable_parameters", "four_bit_share"),
+            *("facts", "examples", "documents", "replayed", "blocks", "sequences", "steps", "trained_tokens"),
+            *("device_bytes", "free_bytes", "disk_bytes", "disk_free_bytes"),
+        }
+    )
+    return figures | {
+        "passed": found.passed,
+        "seconds": None if seconds is None else round(seconds),
+        "mask_preview": [one.model_dump(mode="json") for one in found.shown],
+        "lengths": found.model_dump(
+            mode="json",
+            include={"longest", "longest_sequence", "truncated", "untrained", "useful_token_share", "histogram"},
+        ),
+        "warnings": [
+            {
+                "code": finding.code.partition(".")[2],
+                "message": text(finding.code, locale, **finding.values),
+                "severity": finding.severity,
+                "fix": finding.model_dump(mode="json")["fix"],
+            }
+            for finding in found.findings
+        ],
+        "vram_bytes": found.memory.total if found.memory else None,
+        "memory": found.memory.model_dump() if found.memory else None,
+    }
