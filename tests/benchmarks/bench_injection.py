@@ -70,17 +70,23 @@ RECIPES: dict[str, Recipe] = {
 def question_sets(run: RunFolder, world: Path, whole: list[dict[str, Any]]) -> dict[str, list[Question]]:
     """Each set's questions with what a right answer holds; `whole` are all examples that the facts can be asked by."""
     seeds = {line["question"]: line for line in read_lines(world / "dataset.jsonl")}
-    seed_of = {line["fact_id"]: seeds[line["question"]] for line in whole if line["kind"] == "seed"}
-    heldout = {seed_of[e.fact_id]["question"] for e in run.read_examples() if e.split == "heldout_fact"}
-    taught = {fact_id: seed for fact_id, seed in seed_of.items() if seed["question"] not in heldout}
-    forward = {e.question: seed_of[e.fact_id]["key_terms"] for e in run.read_examples() if _trained(e)}
+    examples = run.read_examples()
+    seed_of = {example.fact_id: example for example in examples if example.kind == "seed"}
+    heldout = {seed.question for seed in seed_of.values() if seed.split == "heldout_fact"}
+    forward = {
+        example.question: seeds[seed_of[example.fact_id].question]["key_terms"]
+        for example in examples
+        if example.split == "train" and example.kind != "reverse"
+    }
+    # By the ids of the dataset that holds every example that could be made.
+    asked_by = {line["fact_id"]: line["question"] for line in whole if line["kind"] == "seed"}
     reverse = {
-        line["question"]: [[taught[line["fact_id"]]["subject"]]]
+        line["question"]: [[seeds[asked_by[line["fact_id"]]]["subject"]]]
         for line in whole
-        if line["kind"] == "reverse" and line["fact_id"] in taught
+        if line["kind"] == "reverse" and asked_by[line["fact_id"]] not in heldout
     }
     unseen = read_questions(world / "unseen_phrasings.jsonl")
-    of_heldout = [terms for question, terms in ((q, seeds[q]["key_terms"]) for q in heldout)]
+    of_heldout = [seeds[question]["key_terms"] for question in heldout]
     return {
         "trained": [Question(*asked) for asked in list(forward.items())[::SAMPLE]],
         "heldout_phrasing": [question for question in unseen if question.key_terms not in of_heldout],
@@ -140,10 +146,6 @@ def trained_tokens(run: RunFolder) -> int:
             tokens += record.tokens_per_s * (record.elapsed_s - seconds)
             seconds = record.elapsed_s
     return round(tokens)
-
-
-def _trained(example: Any) -> bool:
-    return example.split == "train" and example.kind != "reverse"
 
 
 def sweep(choices: list[str]) -> None:
