@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     """Run the folder's training to its end; the exit status is 0 where an adapter was wanted and nothing failed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stdout)
     _quieten_libraries()
+    log.info("begins")  # studio/runs/last_words.py looks for it
     folder = RunFolder(Path(arguments[0]).resolve())
     report = Report(folder, writes=launch.rank() == 0)
     stop = _stop_requested(folder)
@@ -136,11 +137,11 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def _disk_full(error: BaseException | None) -> bool:
-    """safetensors and torch wrap the system's error, or give its text alone."""
+    """safetensors gives the text of the system's error alone, torch not even that."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return True
-        if any(part in str(error) for part in ("No space left", "os error 28", "PytorchStreamWriter failed")):
+        if any(words in str(error) for words in ("No space left", "PytorchStreamWriter failed", "iostream error")):
             return True
         error = error.__cause__ or error.__context__
     return False

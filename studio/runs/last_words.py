@@ -18,11 +18,21 @@ _RAISED = re.compile(
 _NOISE = re.compile(r"\d+%\||^\s*$|[Ww]arning|^\s*(File |\^|~)|^Extension modules:")
 
 
+# What the log says more surely than an exit code.
+_CAUSES = (
+    (re.compile(r"out of memory|OutOfMemory|MemoryError|bad_alloc|can't allocate memory", re.I), "runs.crashed_memory"),
+    (re.compile(r"CUDA error|CUDA driver|cuDNN|NCCL"), "runs.crashed_cuda"),
+)
+# The worker's first line: what stands before is of a process that this one went on from.
+_BEGINS = "training.worker: begins"
+
+
 def reason(folder: RunFolder, exit_code: int | None, locale: str) -> str:
     """One sentence on the likely cause, and the last useful line of the log where there is one."""
     line = last_line(folder.log)
     quoted = text("runs.crashed_line", locale, line=line) if line else ""
-    return _cause(folder, exit_code, locale) + quoted
+    known = next((key for pattern, key in _CAUSES if pattern.search(line)), None)
+    return (text(known, locale) if known else _cause(folder, exit_code, locale)) + quoted
 
 
 def last_line(path: Path) -> str:
@@ -33,12 +43,14 @@ def last_line(path: Path) -> str:
 
 
 def tail(path: Path) -> list[str]:
-    """The last lines of a log."""
+    """The last lines of the log of the process that wrote last."""
     if not path.exists():
         return []
     with path.open("rb") as log:
         log.seek(max(0, path.stat().st_size - TAIL_BYTES))
-        return log.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
+        lines = log.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
+    begins = max((place for place, line in enumerate(lines) if line.endswith(_BEGINS)), default=-1)
+    return lines[begins + 1 :]
 
 
 def _cause(folder: RunFolder, exit_code: int | None, locale: str) -> str:

@@ -51,16 +51,18 @@ def write_examples(folder: RunFolder, examples: list[TrainingExample]) -> None:
     folder.examples.write_text("".join(example.model_dump_json() + "\n" for example in examples), encoding="utf-8")
 
 
-def spawn(folder: RunFolder, *, inherit: bool = False) -> subprocess.Popen[bytes]:
+def spawn(folder: RunFolder, *killed_in: str, inherit: bool = False) -> subprocess.Popen[bytes]:
     """Start the worker as the UI does: in its folder, in a session of its own, with its output in worker.log.
 
-    `inherit` keeps this process's environment (CUDA and compiler settings); tests want a bare one.
+    `killed_in` is the step in which it dies. `inherit` keeps this process's environment (CUDA and compiler settings);
+    tests want a bare one.
     """
+    module = "tests.worker.faulty" if killed_in else "training.worker"
     bare = {"PATH": "/usr/bin:/bin", "HOME": str(folder.root), "OMP_NUM_THREADS": "2"}
     compiled = {"UNSLOTH_COMPILE_LOCATION": str(folder.root / "compiled")}
     with folder.log.open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "training.worker", str(folder.root)],
+            [sys.executable, "-m", module, str(folder.root), *killed_in],
             cwd=folder.root,
             env=(dict(os.environ) if inherit else bare) | compiled | {"PYTHONPATH": str(PROJECT_ROOT)},
             stdin=subprocess.DEVNULL,
@@ -81,3 +83,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
 def has_steps(folder: RunFolder, steps: int) -> bool:
     """Whether the worker has written at least so many metrics."""
     return len(folder.read_metrics()[0]) >= steps
+
+
+def losses(folder: RunFolder) -> list[tuple[int, float]]:
+    """Step and loss of every step that was recorded."""
+    return [(record.step, record.loss) for record in folder.read_metrics()[0] if record.loss is not None]
