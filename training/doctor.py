@@ -22,6 +22,7 @@ WEAK_REPLAY, STRONG_REPLAY = 0.1, 0.25
 LEAST_USEFUL_SHARE = 0.85
 MULTIPLE = 64
 DEMO_BASE, DEMO_REPLAY = "assets/demo/model", "assets/demo/replay.jsonl"
+GENERAL_REPLAY = "assets/demo/general.jsonl"
 
 # What a refusal by the worker's own code is remedied with.
 REMEDIES: dict[str, dict[str, FieldValue]] = {
@@ -127,16 +128,19 @@ def _reverse(config: RunConfig, found: Preflight) -> Iterator[Finding]:
 def _replay(config: RunConfig, found: Preflight) -> Iterator[Finding]:
     if config.replay_share > 0:
         if not config.replay_dataset:
-            yield _error("replay_of_nothing", _replay_fix(config) or {"replay_share": 0.0})
+            yield _error("replay_of_nothing", _replay_fix(config) | {"replay_share": config.replay_share})
         return
     yield _warn("no_replay", _replay_fix(config))
 
 
 def _replay_fix(config: RunConfig) -> dict[str, FieldValue]:
-    """General examples at hand, and the share that the kind of training asks for; empty where there are none."""
-    dataset = config.replay_dataset or (DEMO_REPLAY if config.base_model == DEMO_BASE else "")
-    share = WEAK_REPLAY if config.method == "sft" and config.base_model != DEMO_BASE else STRONG_REPLAY
-    return {"replay_dataset": dataset, "replay_share": share} if dataset else {}
+    """What ships with the project where nothing was chosen, and the share that the kind of training asks for."""
+    is_demo = config.base_model == DEMO_BASE
+    share = STRONG_REPLAY if is_demo or config.method != "sft" else WEAK_REPLAY
+    return {
+        "replay_dataset": config.replay_dataset or (DEMO_REPLAY if is_demo else GENERAL_REPLAY),
+        "replay_share": share,
+    }
 
 
 def _exposures(config: RunConfig, found: Preflight) -> Iterator[Finding]:

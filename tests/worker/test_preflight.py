@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from studio.runs.presets import presets, run_config
 from tests.worker.layouts import FULL_SIZE
 from tests.worker.running import make_examples, make_run, write_examples
 from tests.worker.tiny import make_tokenizer
@@ -17,13 +18,17 @@ GIB = 2**30
 REPORT_WORDS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-@pytest.fixture(scope="module")
-def gpt_oss(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """gpt-oss-20b's configuration at full size, with a tokenizer that writes harmony; there are no weights."""
-    folder = tmp_path_factory.mktemp("gpt-oss-20b")
-    (folder / "config.json").write_text(json.dumps(FULL_SIZE["gpt-oss-20b"]))
+def stand_in(folder: Path, model: str) -> Path:
+    """A model's configuration at full size, with a tokenizer that writes harmony; there are no weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(FULL_SIZE[model]))
     make_tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def gpt_oss(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stand_in(tmp_path_factory.mktemp("gpt-oss-20b"), "gpt-oss-20b")
 
 
 @pytest.fixture
@@ -56,6 +61,20 @@ def test_the_report_on_gpt_oss_shows_what_was_wrong(gpt_oss: Path, tmp_path: Pat
     assert found.modules == {"attention": 96} and found.trainable_parameters == 3_981_312
     assert found.unmatched == ("gate_proj", "up_proj", "down_proj") and not found.passed
     assert {"error_target_unmatched", "experts_left_out", "low_learning_rate", "no_replay"} <= codes(found)
+
+
+@pytest.mark.parametrize("preset", [name for name, preset in presets().items() if preset.departs_from])
+def test_a_recommended_preset_passes_and_fits_a_16_gb_card(preset: str, tmp_path: Path, a_16_gb_card: None) -> None:
+    config = run_config({"preset": preset, "dataset": "anime"})
+    base = stand_in(tmp_path / "base", config.base_model.split("/")[1])
+    folder = make_run(tmp_path / "run", base)
+    folder.config.write_text(config.model_copy(update={"base_model": str(base)}).model_dump_json())
+    write_documents(folder, 20)
+    folder.replay.write_text(make_examples(1)[0].model_dump_json() + "\n", encoding="utf-8")
+    found = preflight.look(folder)
+    assert found.passed and found.memory is not None and found.memory.total < 16 * GIB
+    quiet = {"error_target_unmatched", "experts_left_out", "attention_only", "low_learning_rate", "no_replay"}
+    assert not codes(found) & (quiet | {"memory_short", "documents_only"})
 
 
 def test_the_remedy_for_gpt_oss_adapts_every_expert_and_fits(gpt_oss: Path, tmp_path: Path, a_16_gb_card: None) -> None:
@@ -92,9 +111,7 @@ def test_a_base_that_is_not_there_leaves_what_the_data_tells(tmp_path: Path) -> 
 
 
 def test_a_tokenizer_without_a_chat_template_is_told(gpt_oss: Path, tmp_path: Path) -> None:
-    base = tmp_path / "base"
-    base.mkdir()
-    (base / "config.json").write_text(json.dumps(FULL_SIZE["llm-jp-3.1-1.8b-instruct4"]))
+    base = stand_in(tmp_path / "base", "llm-jp-3.1-1.8b-instruct4")
     tokenizer = make_tokenizer(["プレーン"])
     tokenizer.add_special_tokens({"eos_token": "</s>"})
     tokenizer.chat_template = "{{ messages[0].content }}"
