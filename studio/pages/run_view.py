@@ -1,5 +1,7 @@
 """One run as HTML; it must not know how runs are started."""
 
+from collections.abc import Iterator
+
 from studio.i18n import text
 from studio.pages.markup import (
     bar,
@@ -85,8 +87,8 @@ def _figures(status: RunStatus, last: MetricRecord | None, locale: str) -> list[
 
 
 def _measured(status: RunStatus, config: RunConfig, locale: str) -> str:
-    """What is never assumed: whose weights were loaded, what is really in 4 bits, and what really got an adapter."""
-    parts = []
+    """What is never assumed: what is trained, whose weights were loaded, what is in 4 bits, and what got an adapter."""
+    parts = [*_trained(status, locale), *_happened(status, locale)]
     if status.base_repository not in ("", config.base_model):
         parts.append(text("training_page.loaded_from", locale, repository=status.base_repository))
     if status.four_bit_share is not None:
@@ -99,3 +101,29 @@ def _measured(status: RunStatus, config: RunConfig, locale: str) -> str:
     if status.device:
         parts.append(text("training_page.device", locale, device=status.device, engine=status.engine or "–"))
     return element("ul", "".join(words(part, name="li") for part in parts), "oboe-measured") if parts else ""
+
+
+def _trained(status: RunStatus, locale: str) -> Iterator[str]:
+    """How much of what is trained, and what of it had to be cut."""
+    counts = {name: getattr(status, name) for name in ("facts", "examples", "documents", "replayed", "blocks")}
+    told = [text(f"training_page.trained_{name}", locale, number=f"{n:,}") for name, n in counts.items() if n]
+    if status.useful_token_share is not None:
+        told.append(text("training_page.trained_useful", locale, share=f"{100 * status.useful_token_share:.0f}"))
+    if told:
+        yield text("training_page.trained", locale, parts=" · ".join(told))
+    if status.truncated:
+        numbers = {"truncated": f"{status.truncated:,}", "untrained": f"{status.untrained or 0:,}"}
+        yield text("training_page.trained_cut", locale, **numbers)
+
+
+def _happened(status: RunStatus, locale: str) -> Iterator[str]:
+    """What the run did by itself on its way."""
+    if status.resumed_from_step:
+        yield text("training_page.went_on", locale, step=f"{status.resumed_from_step:,}")
+    if status.out_of_memory_retries:
+        batch, passes = status.per_device_train_batch_size, status.gradient_accumulation_steps
+        yield text(
+            "training_page.went_smaller", locale, number=status.out_of_memory_retries, batch=batch, passes=passes
+        )
+    if status.best_step:
+        yield text("training_page.best_saved", locale, step=f"{status.best_step:,}")

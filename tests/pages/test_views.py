@@ -105,6 +105,30 @@ def test_a_crashed_run_tells_its_reason_and_what_was_measured() -> None:
     assert "強制終了" in drawn and "<script" not in drawn and "88.9 %" in drawn and "mlp 12" in drawn
 
 
+def test_a_run_tells_what_it_trains_what_it_cut_and_what_it_did_by_itself() -> None:
+    counted = {
+        "facts": 36,
+        "examples": 1152,
+        "documents": 6,
+        "replayed": 128,
+        "blocks": 240,
+        "useful_token_share": 0.98,
+    }
+    cut = {"truncated": 12, "untrained": 3}
+    happened = {
+        "resumed_from_step": 500, "best_step": 800, "out_of_memory_retries": 1,
+        "per_device_train_batch_size": 2, "gradient_accumulation_steps": 8,
+    }  # fmt: skip
+    status = RunStatus(state="finished", **counted, **cut, **happened)
+    drawn = run_panel("demo-1", status, run_config({"preset": "demo"}), None, "ja")
+    assert "事実 36 · 例 1,152 · 文書 6 · リプレイ 128 · まとめた系列 240 · 有効なトークン 98 %" in drawn
+    assert "切った例 12（うち回答が残らず学習しないもの 3）" in drawn
+    assert "ステップ 500 の" in drawn and "ステップ 800（" in drawn and "バッチ 2 × 累積 8" in drawn
+    status = RunStatus(state="running", facts=36, examples=36, documents=0, blocks=0, replayed=0, truncated=0)
+    drawn = run_panel("demo-1", status, run_config({"preset": "demo"}), None, "ja")
+    assert "事実 36 · 例 36<" in drawn and "切った例" not in drawn
+
+
 def test_a_run_that_has_no_figures_yet_is_measuring_and_never_zero() -> None:
     drawn = run_panel("demo-1", RunStatus(state="starting"), run_config({"preset": "demo"}), None, "ja")
     assert drawn.count("測定中") == 6
