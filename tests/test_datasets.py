@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from studio.datasets import Datasets, Filter, MadeExample
+from studio.datasets.documents import Documents
 from studio.errors import DatasetError, UnknownDataset
 from studio.i18n import sentences
 from studio.store import open_store
@@ -269,7 +270,11 @@ def test_every_sentence_of_the_datasets_is_there_in_both_languages() -> None:
 
 def test_an_undo_never_takes_back_the_demo_that_nobody_imported(datasets, tmp_path):
     (tmp_path / "dataset.jsonl").write_text('{"question": "問い？", "answer": "答え"}\n', "utf-8")
-    datasets.install_demo(tmp_path)
+    (tmp_path / "articles").mkdir()
+    (tmp_path / "articles" / "海.md").write_text("# 海\n海の話。", "utf-8")
+    documents = Documents(datasets.store)
+    datasets.install_demo(tmp_path, documents.import_now)
+    assert [title for title, _ in documents.frozen_documents("demo")] == ["海"]
     with pytest.raises(DatasetError):
         datasets.undo("demo")
     assert datasets.counts("demo").facts == 1

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -237,8 +237,11 @@ class Datasets:
         db = self.store.read()
         return frozen_examples_of(db, require_dataset(db, name), config)
 
-    def install_demo(self, folder: Path) -> None:
-        """Import `dataset.jsonl` of the demo folder as dataset `demo`, once: a person may have deleted it."""
+    def install_demo(self, folder: Path, import_articles: Callable[[str, Path], None] | None = None) -> None:
+        """Import `dataset.jsonl` of the demo folder as dataset `demo`, once: a person may have deleted it.
+
+        `import_articles` brings the folder's articles into it.
+        """
         path = folder / "dataset.jsonl"
         installed = self.store.read().execute("SELECT 1 FROM setting WHERE key = 'demo_installed'").fetchone()
         if installed or not path.exists():
@@ -246,6 +249,8 @@ class Datasets:
         is_new = DEMO not in self.names()
         if is_new:
             self.import_file(DEMO, path)
+            if import_articles:
+                import_articles(DEMO, folder / "articles")
         with self.store.write() as db:
             if is_new:  # nobody did this, so nobody's undo may take it back
                 _forget_edits(db, require_dataset(db, DEMO))

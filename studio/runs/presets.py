@@ -98,7 +98,7 @@ class RunConfigError(StudioError):
 def presets() -> dict[str, Preset]:
     """All presets by name, in the order that the form shows."""
     found = {}
-    for path in sorted(PRESETS.glob("*.json")):
+    for path in sorted(PRESETS.glob("*.json"), key=lambda path: path.stem):
         written = json.loads(path.read_text("utf-8"))
         written["config"] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in written["config"].items()

@@ -79,6 +79,11 @@ class Documents:
 
         self._start(dataset_id, begun, run)
 
+    def import_now(self, name: str, source: Path) -> None:
+        """Bring a small folder into a dataset that exists, before returning."""
+        begun = DocumentJob("import", source=source.name, share=0.0)
+        DocumentImport(self.store, self._datasets.require(name), source, "", lambda job: None, begun).run()
+
     def start_near(self, name: str) -> None:
         """Look for articles that are nearly the same, in the background; `job` holds them afterwards."""
         dataset_id = self._datasets.require(name)
