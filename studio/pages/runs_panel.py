@@ -40,8 +40,8 @@ def build_run_tools() -> gr.HTML:
 
 def build_runs_panel(studio: Studio, shell: Shell, page: RunPage) -> gr.HTML:
     """The list of runs; its `select` says which one a person wants to see."""
-    chart = page.charts.build("comparison-chart")
     comparison = drawn("run-comparison", js=COMPARISON_JS, classes="oboe-stack")
+    chart = page.charts.build("comparison-chart")
     compared = gr.State(Curve())  # the runs that are compared, which may still go on
     search = gr.Textbox(
         "", label=label("runs_page.history"), placeholder=label("runs_page.search"), elem_id="runs-search"
@@ -58,6 +58,7 @@ def build_runs_panel(studio: Studio, shell: Shell, page: RunPage) -> gr.HTML:
     runs.submit(handlers.on_compare, None, beside, **QUIET)
     comparison.clear(lambda: NOTHING_COMPARED, None, beside, **QUIET)
     shell.timer.tick(handlers.on_tick, compared, [chart, compared], **QUIET)
+    shell.runs_changed.change(handlers.on_compared_changed, compared, comparison, **QUIET)
     page.tools.submit(handlers.on_describe, None, shell.runs_changed, **PRIVATE)
     page.tools.clear(handlers.on_delete, None, [shell.runs_changed, *beside], **PRIVATE)
     page.tools.select(handlers.on_clone, None, [*page.form.values(), shell.dataset, shell.changed], **QUIET)
@@ -106,6 +107,12 @@ class _PastRuns:
         compared = self.past.compare(run_ids, locale(request))
         curve = self.charts.read(Curve(beside=tuple(run_ids)))
         return comparison_view(compared, locale(request)), self.charts.shown(curve), curve
+
+    @shows_errors
+    def on_compared_changed(self, compared: Curve, request: gr.Request) -> str:
+        """How compared runs stand, when one has begun or ended; those that are gone are left out."""
+        known = [run_id for run_id in compared.beside if run_id in self.runs.ids()]
+        return comparison_view(self.past.compare(known, locale(request)), locale(request)) if known else ""
 
     def on_tick(self, compared: Curve) -> tuple[Any, Any]:
         """Runs of a sweep are compared while they go on."""

@@ -55,7 +55,11 @@ element.addEventListener('keydown', (event) => {
 });
 """
 
+# A field that somebody has typed in keeps what was typed when another run's is drawn, unless it is told.
 TOOLS_JS = """
+watch('value', () => {
+  element.querySelectorAll('input, textarea').forEach((field) => { field.value = field.defaultValue; });
+});
 element.addEventListener('click', (event) => {
   const wanted = event.target.closest('button')?.dataset.action;
   const run = element.querySelector('[data-run]')?.dataset.run;
