@@ -119,8 +119,8 @@ def _component(name: str, value: Any) -> Any:
         choices = [(label(f"preset.{key}"), key) for key in presets()]
         return gr.Dropdown(choices, value=value, **described | {"info": None})
     if name in OPEN_CHOICES:
-        choices = base_models() if name == "base_model" else [NOTHING]
-        return gr.Dropdown(choices, value=value, allow_custom_value=True, **described)
+        known: list[Any] = base_models() if name == "base_model" else [NOTHING]
+        return gr.Dropdown(known, value=value, allow_custom_value=True, **described)
     if annotation is bool:
         return gr.Checkbox(value, **described)
     if get_origin(annotation) is Literal:
@@ -137,8 +137,12 @@ def field_id(name: str) -> str:
 
 def open_choices(models: Sequence[str], datasets: Sequence[str], runs: Sequence[str]) -> list[Any]:
     """New choices of the OPEN_CHOICES; the presets' base models and the files that ship are always among them."""
-    known = list(dict.fromkeys([*base_models(), *models]))
-    return [gr.Dropdown(choices=found) for found in (known, [NOTHING, *datasets, *SHIPPED_REPLAY], [NOTHING, *runs])]
+    known: tuple[list[Any], ...] = (
+        list(dict.fromkeys([*base_models(), *models])),
+        [NOTHING, *datasets, *SHIPPED_REPLAY],
+        [NOTHING, *runs],
+    )
+    return [gr.Dropdown(choices=found) for found in known]
 
 
 def base_models() -> list[str]:
