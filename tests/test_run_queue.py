@@ -129,6 +129,19 @@ def test_two_studios_over_one_folder_start_a_waiting_run_once(runs: Runs, queue:
     ended(runs, second)
 
 
+def test_a_run_that_was_launched_by_a_studio_that_died_then_is_not_launched_again(runs: Runs, queue: RunQueue) -> None:
+    (first,) = queue.submit(single())
+    write_waiting(runs.data_dir, Waiting(runs=(first,)))
+    assert runs.status(first).state != "queued"
+    assert queue.advance() is None and queue.ids() == []
+    runs.stop(first)
+    ended(runs, first)
+    (second,) = queue.submit(single("saves"))
+    ended(runs, second)
+    write_waiting(runs.data_dir, Waiting(runs=(second,)))
+    assert queue.ids() == [] and queue.advance() is None and runs.status(second).state == "finished"
+
+
 def test_a_chain_is_two_runs_of_which_the_second_goes_on_from_the_first(runs: Runs, queue: RunQueue) -> None:
     first, second = queue.submit(chained("saves", "saves"))
     assert runs.config(second).init_run == first and runs.config(first).init_run == ""
@@ -202,7 +215,7 @@ def test_the_server_gives_its_memory_to_a_run_and_comes_back_when_nothing_waits(
         first, second = queue.submit(chained("", "saves"))
         assert server.status().state == "absent" and waiting(runs.data_dir).server_base == model
         runs.stop(first)
-        eventually(lambda: server.status().state == "ready")
+        eventually(lambda: server.status().state == "ready", seconds=60)
         assert runs.status(second).state == "finished" and not waiting(runs.data_dir).server_base
         assert server.ensure(model) != before
     finally:

@@ -36,8 +36,8 @@ class RunQueue:
 
     def ids(self) -> list[str]:
         """The runs that wait, first one first."""
-        known = set(self.runs.ids())
-        return [run_id for run_id in waiting(self.data_dir).runs if run_id in known]
+        found, known = waiting(self.data_dir).runs, set(self.runs.ids())
+        return [run for run in found if run in known and self.runs.status(run).state != "finished"]
 
     def submit(self, plan: Plan) -> list[str]:
         """Freeze the plan's runs and queue them; the first starts at once where the device is idle. Their ids."""
@@ -95,7 +95,11 @@ class RunQueue:
         """Start the first waiting run that can start; its id, or None where none can or one is active."""
         with handover(self.data_dir):
             order = self.ids()
-            if not order or self.runs.active() is not None:
+            if not order:
+                return None
+            if (active := self.runs.active()) is not None:
+                if active in order:  # launched by a studio that ended before it could strike the run off
+                    self._write([other for other in order if other != active])
                 return None
             run_id = next(filter(self.runs.ready, order), None)
             if run_id is not None:

@@ -215,8 +215,9 @@ class Runs:
 
     def _status(self, folder: RunFolder, locale: str) -> RunStatus:
         status = _read(folder)
-        # Whoever launches strikes it off the list afterwards: a process that lives waits no more.
-        if folder.root.name in waiting(self.data_dir).runs and not self._lives(folder, status):
+        # Whoever launches strikes it off the list afterwards: what lives or is finished waits no more.
+        finished = status is not None and status.state == "finished"
+        if not finished and folder.root.name in waiting(self.data_dir).runs and not self._lives(folder, status):
             return self._queued(folder, status, locale)
         if status is not None and status.ended:
             return _told(status, locale)
