@@ -121,7 +121,7 @@ def test_a_run_tells_what_it_trains_what_it_cut_and_what_it_did_by_itself() -> N
     }  # fmt: skip
     status = RunStatus(state="finished", **counted, **cut, **happened)
     drawn = run_panel("demo-1", status, run_config({"preset": "demo"}), None, "ja")
-    assert "事実 36 · 例 1,152 · 文書 6 · リプレイ 128 · まとめた系列 240 · 有効なトークン 98 %" in drawn
+    assert "事実 36 · 例 1,152 · 文書 6 · 復習 128 · まとめた系列 240 · 有効なトークン 98 %" in drawn
     assert "切った例 12（うち回答が残らず学習しないもの 3）" in drawn
     assert "ステップ 500 の" in drawn and "ステップ 800（" in drawn and "バッチ 2 × 累積 8" in drawn
     status = RunStatus(state="running", facts=36, examples=36, documents=0, blocks=0, replayed=0, truncated=0)
