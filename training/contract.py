@@ -138,10 +138,17 @@ class TrainingExample(Frozen):
     answer_style: AnswerStyle
     question: str
     answer: str
+    thinking: str = Field(
+        "", description="What a base thinks before this answer. Replayed, it keeps thinking where it did."
+    )
 
     def messages(self) -> list[dict[str, str]]:
-        """The conversation in the form chat templates read. No `thinking` key: an empty one trains empty analysis."""
-        return [{"role": "user", "content": self.question}, {"role": "assistant", "content": self.answer}]
+        """The conversation in the form chat templates read. An empty `thinking` key would train empty analysis."""
+        thinking = {"thinking": self.thinking} if self.thinking else {}
+        return [
+            {"role": "user", "content": self.question},
+            {"role": "assistant", "content": self.answer} | thinking,
+        ]
 
 
 class TrainingDocument(Frozen):

@@ -26,7 +26,8 @@ IGNORED = -100
 # evaluations would differ by day. gpt-oss's release day stands for every day.
 PINNED_DATE = datetime(2025, 8, 5)
 # Private-use characters: no template trims or escapes them.
-_PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
+_THOUGHT = "t"
+_PLACEHOLDER = re.compile(f"\ue000(\\d+{_THOUGHT}?)\ue001")
 # DeepSeek R1's template asks with an open thought, and leaves the thought out of a finished turn.
 _OPENED_THOUGHT, _CLOSED_THOUGHT = "<think>\n", "\n</think>\n\n"
 
@@ -136,14 +137,17 @@ def _write(
 ) -> list[Segment]:
     """The conversation as the template writes it, in pieces that know who wrote them."""
     template = _template(tokenizer)
-    roles = tuple(message["role"] for message in messages)
+    shapes = tuple((message["role"], bool(message.get("thinking"))) for message in messages)
     options = tuple(sorted(template_kwargs.items()))
-    pieces = _skeleton(tokenizer, template, roles, asking, options)
-    # `re.split` with a group: template text at even places, message numbers at odd ones.
-    segments = [
-        (messages[int(piece)]["content"], True) if place % 2 else (piece, False) for place, piece in enumerate(pieces)
-    ]
+    pieces = _skeleton(tokenizer, template, shapes, asking, options)
+    # `re.split` with a group: template text at even places, what stands for a person's text at odd ones.
+    segments = [(_text(messages, piece), True) if place % 2 else (piece, False) for place, piece in enumerate(pieces)]
     return [segment for segment in segments if segment[0]]
+
+
+def _text(messages: Messages, placeholder: str) -> str:
+    message = messages[int(placeholder.removesuffix(_THOUGHT))]
+    return message["thinking" if placeholder.endswith(_THOUGHT) else "content"]
 
 
 def _template(tokenizer: "PreTrainedTokenizerBase") -> str:
@@ -156,12 +160,20 @@ def _template(tokenizer: "PreTrainedTokenizerBase") -> str:
 def _skeleton(
     tokenizer: "PreTrainedTokenizerBase",
     template: str,
-    roles: tuple[str, ...],
+    shapes: tuple[tuple[str, bool], ...],
     asking: bool,
     options: tuple[tuple[str, Any], ...],
 ) -> list[str]:
-    """The template's own text between the messages; the same for every conversation of these roles."""
-    messages = [{"role": role, "content": f"\ue000{number}\ue001"} for number, role in enumerate(roles)]
+    """The template's own text between the messages; the same for every conversation of these roles.
+
+    A template that knows no thinking leaves it out.
+    """
+    messages = []
+    for number, (role, thinks) in enumerate(shapes):
+        thought = f"\ue000{number}{_THOUGHT}\ue001"
+        # gpt-oss's template calls it thinking, Qwen's reasoning_content.
+        thinking = {"thinking": thought, "reasoning_content": thought} if thinks else {}
+        messages.append({"role": role, "content": f"\ue000{number}\ue001"} | thinking)
     written = tokenizer.apply_chat_template(
         messages,
         chat_template=template,

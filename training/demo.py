@@ -43,8 +43,12 @@ def write_replay(path: Path) -> None:
     chance, works = random.Random("replay"), world_a()[:REPLAYED_WORKS]
     turns = [forward_turn(fact, chance) for fact in facts(works)]
     turns += [reverse_turn(fact, chance) for fact in reversible(world_a()) if fact.title in {w.title for w in works}]
-    pairs = [{"question": asked["content"], "answer": answered["content"]} for asked, answered in turns]
-    pairs += [{"question": pair["question"], "answer": pair["answer"]} for pair in general()]
+    # With its thoughts: a base that is taught to answer at once forgets how it finds what it knows.
+    pairs = [
+        {"question": asked["content"], "thinking": answered["thinking"], "answer": answered["content"]}
+        for asked, answered in turns
+    ]
+    pairs += general()
     chance.shuffle(pairs)
     _write_lines(path, pairs)
 

@@ -174,4 +174,5 @@ def _read(path: Path) -> Iterator[TrainingExample]:
             answer_style="short",
             question=pair["question"],
             answer=pair["answer"],
+            thinking=pair.get("thinking", ""),
         )

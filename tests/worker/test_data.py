@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.worker.tiny import make_tokenizer
 from training.chat_formats import use_training_template
-from training.contract import TrainingExample
+from training.contract import PROJECT_ROOT, TrainingExample
 from training.data import IGNORED, encode, encode_examples, generation_prompt
 from training.errors import RunError
 
@@ -146,6 +146,19 @@ def test_a_template_that_cannot_be_trained_is_refused(template: str | None, code
     with pytest.raises(RunError) as raised:
         encode(with_template(template), TURN, 512)
     assert raised.value.code == code
+
+
+def test_a_replayed_thought_is_trained_where_the_template_knows_thoughts() -> None:
+    harmony = with_template((PROJECT_ROOT / "assets/chat_templates/harmony.jinja").read_text("utf-8"))
+    thought = {"role": "assistant", "thinking": "首都を<|end|>答える。", "content": "東京です。"}
+    asked = {"role": "user", "content": "首都は？"}
+    row = encode(harmony, [asked, thought], 600)
+    written = "<|channel|>analysis<|message|>首都を<|end|>答える。<|end|><|start|>assistant"
+    assert trained_text(harmony, row.labels) == written + "<|channel|>final<|message|>東京です。<|return|>"
+    end = harmony.convert_tokens_to_ids("<|end|>")
+    assert [label for label in row.labels if label != IGNORED].count(end) == 1  # the one that was typed is text
+    plain = with_template("{% for m in messages %}{{ m.role }}:{{ m.content }}<|return|>{% endfor %}")
+    assert trained_text(plain, encode(plain, [asked, thought], 200).labels).count("答える") == 0
 
 
 def example(number: int, answer: str) -> TrainingExample:
