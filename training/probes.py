@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 SHARE = 0.05
 # The base is asked when so many steps have told how long the run will take; it is the same base then.
 WARM_STEPS = 3
-# Questions answered together: few at first, to learn what a question costs.
-FIRST_BATCH, BATCH = 10, 32
+# Questions answered together. A batch takes about as long as one question alone: reading the weights costs the time.
+BATCH = 32
 STEPS_LOOKED_AT = 100
 Answered = tuple[ProbeQuestion, ProbeAnswer]
 
@@ -129,11 +129,11 @@ class ProbeCallback(TrainerCallback):
         if len(answered) < len(self._questions):
             log.warning(
                 "probes ask %d of %d questions: all of them would take more than %.0f %% of the run's time",
-                len(answered) or min(FIRST_BATCH, len(self._questions)),
+                len(answered) or min(BATCH, len(self._questions)),
                 len(self._questions),
                 100 * SHARE,
             )
-        self._questions = self._questions[: len(answered) or FIRST_BATCH]
+        self._questions = self._questions[: len(answered) or BATCH]
         self._keep(answered, step=0, epoch=0.0)
 
     def _ask_adapter(self, state: TrainerState, model: Any) -> None:
@@ -146,10 +146,9 @@ class ProbeCallback(TrainerCallback):
         """Answers to the questions in turn, as many as are likely to come `within_s`; what is cut does not count."""
         began, answered = self.pace.clock(), list[Answered]()
         while len(answered) < len(self._questions):
-            size = min(self._batch, BATCH if answered else FIRST_BATCH)
-            batch = self._questions[len(answered) :][:size]
+            batch = self._questions[len(answered) :][: self._batch]
             used_s = self.pace.clock() - began
-            if answered and used_s * (1 + len(batch) / len(answered)) > within_s:
+            if answered and used_s * (1 + self._batch / len(answered)) > within_s:
                 break
             replies = self._examiner.ask(model, batch, adapter=adapter, within_s=at_most_s - used_s)
             if replies is None:
@@ -162,9 +161,12 @@ class ProbeCallback(TrainerCallback):
         return bool(self._questions) and self.pace.steps > 0 and state.is_world_process_zero
 
     def _affordable(self, state: TrainerState) -> bool:
-        """Whether there is time for this probe and, before the end, for the last one as well."""
-        sittings = 1 if state.global_step >= state.max_steps else 2
-        affordable = sittings * self._cost_s <= self.pace.left_s(state.max_steps)
+        """Whether all probes to come fit; else whether enough steps have passed for one, and the last one is spared."""
+        to_come = 1 + max(0, math.ceil(state.num_train_epochs - (state.epoch or 0.0)))
+        earned_s, left_s = self.pace.left_s(state.global_step), self.pace.left_s(state.max_steps)
+        is_last = state.global_step >= state.max_steps
+        one_at_a_time = self._cost_s <= earned_s and (1 if is_last else 2) * self._cost_s <= left_s
+        affordable = one_at_a_time or (to_come * self._cost_s <= left_s and not is_last)
         if not affordable:
             log.info("no probe at step %d: it would take more than its share of the run's time", state.global_step)
         return affordable
