@@ -36,7 +36,8 @@ class RunQueue:
 
     def ids(self) -> list[str]:
         """The runs that wait, first one first."""
-        found, known = waiting(self.data_dir).runs, set(self.runs.ids())
+        found = waiting(self.data_dir).runs
+        known = set(self.runs.ids()) if found else set()
         return [run for run in found if run in known and self.runs.status(run).state != "finished"]
 
     def submit(self, plan: Plan) -> list[str]:

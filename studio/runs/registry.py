@@ -177,19 +177,18 @@ class Runs:
         installed.touch()
 
     def stage_before(self, run_id: str) -> str | None:
-        """The run whose adapter this one goes on from."""
+        """The run whose adapter a listed run goes on from."""
         try:
-            return self.folder(run_id).read_config().init_run or None
+            return RunFolder(self.root / run_id).read_config().init_run or None
         except (ValidationError, OSError):
             return None
 
     def ready(self, run_id: str) -> bool:
-        """Whether the adapter that a run goes on from is there."""
-        before = self.stage_before(run_id)
-        if before is None:
+        """Whether the adapter that a listed run goes on from is there."""
+        if (before := self.stage_before(run_id)) is None:
             return True
-        saved = before in self.ids() and has_adapter(self.folder(before))
-        return saved and self.status(before).state in ("finished", "stopped")
+        folder = RunFolder(self.root / before)
+        return has_adapter(folder) and self._status(folder, "en").state in ("finished", "stopped")
 
     def _summary(self, run_id: str, locale: str) -> RunSummary:
         folder = RunFolder(self.root / run_id)
@@ -234,7 +233,8 @@ class Runs:
         """A run that waits for the device, or for the run that it goes on from."""
         run_id, reason = folder.root.name, ""
         if (before := self.stage_before(run_id)) and not self.ready(run_id):
-            lost = before not in self.ids() or self.status(before).ended
+            stage = RunFolder(self.root / before)
+            lost = not stage.config.exists() or self._status(stage, locale).ended
             reason = text("queue.without" if lost else "queue.behind", locale, run=before)
         known = status or RunStatus(state="queued")
         return known.model_copy(update={"state": "queued", "phase": None, "reason": reason})
