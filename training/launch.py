@@ -52,7 +52,8 @@ def become_launcher(folder: RunFolder, config: RunConfig) -> NoReturn:
         raise RunError("worker.error_few_gpus", wanted=config.num_processes, found=gpus)
     if config.accelerate_config_file and not Path(config.accelerate_config_file).expanduser().is_file():
         raise RunError("worker.error_accelerate_file", path=config.accelerate_config_file)
-    _become([sys.executable, "-m", "accelerate.commands.launch", *_options(config), "-m", "training.worker", folder])
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", *_options(config)]
+    _become([*launcher, "-m", "training.worker", str(folder.root)])
 
 
 def start_again() -> NoReturn:
@@ -69,8 +70,7 @@ def _options(config: RunConfig) -> list[str]:
     return ["--multi_gpu", *several, *plain]
 
 
-def _become(command: list[object] | list[str]) -> NoReturn:
+def _become(command: list[str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    words = [str(word) for word in command]
-    os.execve(sys.executable, [sys.executable, *words[1:]], {**os.environ, _LAUNCHED: "1"})
+    os.execve(sys.executable, [sys.executable, *command[1:]], {**os.environ, _LAUNCHED: "1"})
