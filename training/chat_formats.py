@@ -4,7 +4,7 @@ It must not know what is said in a conversation.
 """
 
 import logging
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from training.contract import PROJECT_ROOT
 
@@ -13,24 +13,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ChatFormat = Literal["harmony", "llm-jp", "think", "chatml", "other"]
-
 TEMPLATES = PROJECT_ROOT / "assets" / "chat_templates"
+LLM_JP, HARMONY = "llm-jp", "harmony"
 # What llm-jp-3's instruct models were trained with. Their template writes it only where a system message is, and then
 # ignores what that message says; ours always writes it.
 LLM_JP_PREAMBLE = "以下は、タスクを説明する指示です。要求を適切に満たす応答を書きなさい。"
 _HARMONY_TOKENS = {"<|start|>", "<|channel|>", "<|message|>", "<|return|>"}
-
-
-def format_of(template: str) -> ChatFormat:
-    """The family that a chat template belongs to."""
-    if "<|channel|>" in template:
-        return "harmony"
-    if "### 指示:" in template:
-        return "llm-jp"
-    if "<think>" in template:
-        return "think"
-    return "chatml" if "<|im_start|>" in template else "other"
 
 
 def use_training_template(tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -42,10 +30,19 @@ def use_training_template(tokenizer: "PreTrainedTokenizerBase") -> None:
     if not tokenizer.chat_template:
         return
     own, ours = tokenizer.get_chat_template(), ""
-    if format_of(own) == "llm-jp" and LLM_JP_PREAMBLE in own:
-        ours = "llm-jp"
-    elif format_of(own) != "harmony" and _HARMONY_TOKENS.issubset(tokenizer.get_added_vocab()):
-        ours = "harmony"
+    if "### 指示:" in own and LLM_JP_PREAMBLE in own:
+        ours = LLM_JP
+    elif "<|channel|>" not in own and _HARMONY_TOKENS.issubset(tokenizer.get_added_vocab()):
+        ours = HARMONY
     if ours:
         log.info("%s is written by our template %s", tokenizer.name_or_path, ours)
-        tokenizer.chat_template = (TEMPLATES / f"{ours}.jinja").read_text(encoding="utf-8")
+        tokenizer.chat_template = _written(ours)
+
+
+def our_template(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """The template of ours that stands in for the model's own; empty where it keeps that."""
+    return next((name for name in (LLM_JP, HARMONY) if tokenizer.chat_template == _written(name)), "")
+
+
+def _written(name: str) -> str:
+    return (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")

@@ -21,6 +21,8 @@ FEW_EXPOSURES = 20
 WEAK_REPLAY, STRONG_REPLAY = 0.1, 0.25
 LEAST_USEFUL_SHARE = 0.85
 MULTIPLE = 64
+# Neither transformers 5.17 nor unsloth (its PADDING_FREE_BLOCKLIST) keeps texts apart that are packed for it.
+SEES_ACROSS = "gpt_oss"
 DEMO_BASE, DEMO_REPLAY = "assets/demo/model", "assets/demo/replay.jsonl"
 GENERAL_REPLAY = "assets/demo/general.jsonl"
 
@@ -171,6 +173,10 @@ def _length(config: RunConfig, found: Preflight) -> Iterator[Finding]:
 
 def _padding(config: RunConfig, found: Preflight) -> Iterator[Finding]:
     share = found.useful_token_share
+    if found.architecture.startswith(SEES_ACROSS):
+        if config.packing and config.method != "cpt":
+            yield _refuse("worker.error_packing", {"packing": False}, base_model=config.base_model)
+        return
     # On a CPU packing costs more than the padding it saves.
     if share is not None and share < LEAST_USEFUL_SHARE and found.on_gpu and not config.packing:
         yield _warn("much_padding", {"packing": True}, percent=f"{100 * (1 - share):.0f}")
@@ -179,6 +185,12 @@ def _padding(config: RunConfig, found: Preflight) -> Iterator[Finding]:
 def _mask(config: RunConfig, found: Preflight) -> Iterator[Finding]:
     for broken in found.lint:
         yield _error(f"lint_{broken}")
+
+
+def _template(config: RunConfig, found: Preflight) -> Iterator[Finding]:
+    notes = {"llm-jp": "template_llm_jp", "harmony": "template_harmony"}
+    if found.our_template in notes:
+        yield _warn(notes[found.our_template]).model_copy(update={"severity": "note"})
 
 
 def _probes(config: RunConfig, found: Preflight) -> Iterator[Finding]:
@@ -225,6 +237,7 @@ RULES: tuple[Rule, ...] = (
     _learning_rate,
     _data,
     _mask,
+    _template,
     _length,
     _reverse,
     _variants,

@@ -84,6 +84,8 @@ class Preflight(Frozen):
     trainable_parameters: int | None = None
     four_bit_share: float | None = None
 
+    our_template: str = Field("", description="Chat template of ours that stands in for the base's own.")
+
     facts: int | None = None
     examples: int | None = None
     heldout: int | None = None
