@@ -31,7 +31,7 @@ const choose = (row) => {
   element.querySelectorAll('tr[aria-selected]').forEach((other) => other.removeAttribute('aria-selected'));
   row.setAttribute('aria-selected', 'true');
   trigger('select', {run: row.dataset.run});
-  document.getElementById('watched')?.scrollIntoView({behavior: 'smooth', block: 'nearest'});
+  document.getElementById('watched')?.scrollIntoView({block: 'nearest'});
 };
 watch('value', sync);
 sync();
@@ -73,7 +73,7 @@ element.addEventListener('click', (event) => {
   if (wanted === 'delete') trigger('clear', {run});
   if (wanted === 'clone') {
     trigger('select', {run});
-    document.getElementById('run-form')?.scrollIntoView({behavior: 'smooth'});
+    document.getElementById('run-form')?.scrollIntoView();
   }
 });
 """
