@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from training.contract import ProbeAnswer, ProbeQuestion, ProbeRecord, RunFolder
+from training.contract import ProbeAnswer, ProbeQuestion, ProbeRecord, RunFolder, RunStatus
 from training.probes import SHARE, Pace, ProbeCallback, interleaved, records_of
-from training.report import Report
 
 SETS = ("trained", "heldout_phrasing", "out_of_domain")
 STEPS = 4  # of an epoch
@@ -54,6 +53,16 @@ class FakeExaminer:
         ]
 
 
+class FakeReport:
+    """A status that is on no disk."""
+
+    def __init__(self) -> None:
+        self.status = RunStatus(state="running")
+
+    def update(self, **changes: Any) -> None:
+        self.status = self.status.model_copy(update=changes)
+
+
 class Training:
     """A run of `epochs` epochs whose steps take `step_s`, seen by a callback alone."""
 
@@ -74,7 +83,8 @@ class Training:
         self.callback = self.resumed()
 
     def resumed(self) -> ProbeCallback:
-        callback = ProbeCallback(self.folder, self.examiner, Report(self.folder), self.left_out.append)  # type: ignore[arg-type]
+        self.report = FakeReport()
+        callback = ProbeCallback(self.folder, self.examiner, self.report, self.left_out.append)  # type: ignore[arg-type]
         callback.pace = Pace(0.0, self.clock)
         return callback
 
@@ -169,7 +179,7 @@ def test_a_probe_that_fails_never_ends_the_run_and_asks_fewer_at_a_time(training
     training.examiner.error = None
     training.train(1)
     assert 8 in training.probed and max(size for _, size in training.examiner.asked[2:]) <= 2
-    assert training.callback._report.status.phase == "training"
+    assert training.report.status.phase == "training"
 
 
 def test_what_fails_in_the_smallest_batch_too_is_asked_no_more(training: Training) -> None:
