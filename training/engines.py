@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from training import architecture
+from training import architecture, launch
 from training.chat_formats import use_training_template
 from training.contract import Engine, resolve_base_model
 from training.errors import RunError
@@ -180,7 +180,7 @@ def _load_transformers(folder: Path, max_length: int) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    device = f"cuda:{launch.local_rank()}" if torch.cuda.is_available() else "cpu"
     return AutoModelForCausalLM.from_pretrained(
         folder, quantization_config=quantization, dtype=dtype, device_map={"": device}
     )

@@ -20,6 +20,11 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def local_rank() -> int:
+    """The GPU of this machine that is this process's own."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def processes() -> int:
     """How many processes train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))

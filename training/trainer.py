@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Sampler
+from transformers import Trainer
 from trl import SFTTrainer
 
 from training import checkpoints
@@ -42,7 +43,7 @@ class RunTrainer(SFTTrainer):
         folder = Path(self.args.output_dir)
         self._unfinished = str(folder / checkpoints.UNFINISHED)
         try:
-            super(SFTTrainer, self)._save_checkpoint(model, trial)  # SFTTrainer's own writes a model card first
+            Trainer._save_checkpoint(self, model, trial)  # SFTTrainer's own, and unsloth's, write a model card first
         finally:
             self._unfinished = None
         self.accelerator.wait_for_everyone()  # each process writes the state of its own random numbers

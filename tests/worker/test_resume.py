@@ -55,7 +55,7 @@ def whole(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFold
 def killed(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """The same run, killed with -9 in step 11: its checkpoints are of steps 4 and 8."""
     folder = make_run(tmp_path_factory.mktemp("killed"), tiny_model, **STEPS)
-    assert spawn(folder, "11").wait(timeout=120) == -9
+    assert spawn(folder, "11").wait(timeout=300) == -9
     return folder
 
 
