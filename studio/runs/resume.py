@@ -42,5 +42,5 @@ def _taken_back(folder: RunFolder) -> RunStatus:
         status = folder.read_status() or RunStatus(state="starting")
     except ValueError:
         status = RunStatus(state="starting")
-    gone = {"phase": None, "reason": "", "reason_code": "", "reason_values": {}, "finished_at": None}
+    gone: dict[str, object] = {"phase": None, "reason": "", "reason_code": "", "reason_values": {}, "finished_at": None}
     return status.model_copy(update={"state": "starting", "pid": None, "pid_started": None, **gone})
