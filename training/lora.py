@@ -159,18 +159,14 @@ def trainable_parameters(model: Any) -> int:
 def _adaptable(model: Any) -> tuple[list[str], list[str], list[str]]:
     """Names of the linear modules (head left out), of gpt-oss's fused expert weights, and of any other's.
 
-    Only gpt-oss's are known to come out right: other architectures transpose them, and nothing here loads theirs in
-    4 bits.
+    Only gpt-oss's are known to come out right: other architectures transpose them, and a loader that packs theirs into
+    4 bits takes their shape away.
     """
-    fused = [
-        name
-        for name, parameter in model.named_parameters()
-        if name.split(".")[-2:-1] == ["experts"] and parameter.dim() == 3
-    ]
+    held = [(name, weight.dim()) for name, weight in model.named_parameters() if name.split(".")[-2:-1] == ["experts"]]
     modules = list(architecture.linear_modules(model))
     if model.config.model_type == architecture.GPT_OSS:
-        return modules, fused, []
-    return modules, [], fused
+        return modules, [name for name, dimensions in held if dimensions == 3], []
+    return modules, [], [name for name, _ in held]
 
 
 def _matches(word: str, name: str) -> bool:

@@ -130,6 +130,15 @@ def test_another_mixture_s_experts_are_refused_and_never_left_out_in_silence(
     assert count_adapters(attach(model, targets)) == {"attention": 4 * LAYERS}
 
 
+def test_experts_that_a_loader_has_packed_are_refused_as_well(tmp_path: Path) -> None:
+    model = make_model(tmp_path, "qwen3-moe")
+    for layer in model.model.layers:
+        experts = layer.mlp.experts
+        experts.gate_up_proj = torch.nn.Parameter(experts.gate_up_proj.data.flatten(1))
+        experts.down_proj = torch.nn.Parameter(experts.down_proj.data.flatten(1))
+    assert len(find_targets(model, DEFAULT_WORDS).closed) == 2 * LAYERS
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
