@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.worker.running import make_run
+from training import worker
 from training.contract import ProbeAnswer, ProbeQuestion, ProbeRecord, RunFolder, RunStatus
 from training.probes import SHARE, Pace, ProbeCallback, interleaved, records_of
 
@@ -195,6 +197,26 @@ def test_a_run_without_questions_asks_nothing_and_only_the_first_process_does(tm
     second.state.is_world_process_zero = False
     second.train(4)
     assert silent.examiner.asked == second.examiner.asked == []
+
+
+@pytest.mark.usefixtures("signals_restored")
+def test_a_run_that_is_asked_has_the_very_losses_of_one_that_is_not(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.probes.SHARE", 1000.0)
+    monkeypatch.setattr("training.examiner.REASONING_TOKENS", 4)
+    silent, asked = (make_run(tmp_path / name, tiny_model, max_steps=-1, num_train_epochs=2) for name in ("a", "b"))
+    made = [
+        ProbeQuestion(question_set=name, question="主人公は誰？", reference="ミナト") for name in SETS for _ in "ab"
+    ]
+    asked.probe_questions.write_text("".join(q.model_dump_json() + "\n" for q in made), "utf-8")
+    assert [worker.main([str(run.root)]) for run in (silent, asked)] == [0, 0]
+    losses = [[record.loss for record in run.read_metrics()[0]] for run in (silent, asked)]
+    assert losses[0] == losses[1]
+    steps = [record.step for record in asked.read_probes()[0]]
+    assert steps == [0] * 3 + [5] * 3 + [10] * 3 and not silent.probes.exists()
+    status = asked.read_status()
+    assert status is not None and status.best_step == 10
 
 
 def test_a_beginning_of_the_questions_holds_every_set() -> None:
