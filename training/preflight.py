@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from training import architecture, data, doctor, engines, hub, lora, memory, mixture, rendering
+from training.chat_formats import our_template
 from training.contract import RunConfig, RunFolder, TrainingExample, replace_text, resolve_base_model
 from training.errors import RunError
 from training.nvidia import nvidia_gpu_present, video_memory
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Sequences that are encoded at most: the others are like them, and a minute more would tell nothing more.
-MOST_ENCODED = 20_000
+# What is encoded at most, some 16,000 questions or 500 articles: the others are like them.
+MOST_BYTES = 4_000_000
 LOOKED_AT = 16  # examples that are checked one by one
 UNCUT = 1_000_000
 MOST_BINS = 24
@@ -56,17 +57,20 @@ class _Look:
             yield
         except RunError as error:
             fix = doctor.REMEDIES.get(error.code, {})
+            if fix.get("engine") == "unsloth" and not self.on_gpu:
+                fix = {}  # it would be refused as well
             self.failures.append(Finding(code=error.code, severity="error", values=error.values, fix=fix))
 
 
 def look(folder: RunFolder) -> Preflight:
     """Everything that can be told about a run without its weights; what cannot be found out is a finding."""
-    config, on_gpu = folder.read_config(), nvidia_gpu_present()
-    engine: engines.UsedEngine = config.engine if config.engine != "auto" else "unsloth" if on_gpu else "transformers"
+    config, has_gpu = folder.read_config(), nvidia_gpu_present()
+    engine: engines.UsedEngine = config.engine if config.engine != "auto" else "unsloth" if has_gpu else "transformers"
+    on_gpu = has_gpu or engine == "unsloth"  # where it could run, if it could
     looked = _Look(folder, config, engine, on_gpu)
     looked.known |= {"engine": engine, "on_gpu": on_gpu, "repository": engines.really_loaded(config.base_model, engine)}
     with looked.part():
-        if engine == "unsloth" and not on_gpu:
+        if engine == "unsloth" and not has_gpu:
             raise RunError("worker.error_unsloth_needs_cuda")
     looked.known |= counts_of(folder.read_examples()) | {"documents": len(folder.read_documents())}
     base = None
@@ -76,7 +80,9 @@ def look(folder: RunFolder) -> Preflight:
         with looked.part():
             engines.require_loadable(base, config.base_model, engine)
         with looked.part():
-            _encode(looked, engines.load_tokenizer(base))
+            tokenizer = engines.load_tokenizer(base)
+            looked.known["our_template"] = our_template(tokenizer)
+            _encode(looked, tokenizer)
         with looked.part():
             _plan(looked, base)
     found = Preflight(**looked.known)
@@ -148,12 +154,12 @@ def _longest_examples(tokenizer: "PreTrainedTokenizerBase", examples: list[Train
 @contextmanager
 def _sample(folder: RunFolder) -> Iterator[tuple[RunFolder, float]]:
     """The run's data, or a copy with a part of it, whole facts and documents each, and which part that is."""
-    total = sum(sum(1 for _ in path.open("rb")) for path in _data_files(folder))
-    if total <= MOST_ENCODED:
+    total = sum(path.stat().st_size for path in _data_files(folder))
+    if total <= MOST_BYTES:
         yield folder, 1.0
         return
     chosen = random.Random(0)
-    share = MOST_ENCODED / total
+    share = MOST_BYTES / total
     with tempfile.TemporaryDirectory(dir=folder.root) as temporary:
         part = RunFolder(Path(temporary))
         shutil.copyfile(folder.config, part.config)

@@ -26,7 +26,7 @@ from training.contract import ProbeQuestion, RunConfig, RunFolder, TrainingExamp
 from training.preflight_report import Preflight
 
 COMMAND = (sys.executable, "-m", "training.preflight")
-WAIT_S = 180.0
+WAIT_S = 600.0  # half a minute for a 20B model and 64,000 examples, on a machine that trains meanwhile much longer
 POLL_S = 0.1
 # Free memory and disk change, and what failed for want of a network may work the next time.
 REUSED_S = 600.0

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,12 +29,25 @@ NAMES = {
     "/ask",
 }
 
+# What preflight says of a target that the model does not have, without loading the training stack.
+PREFLIGHT = """
+import sys, pathlib
+from training.contract import RunFolder
+from training.doctor import examine
+from training.preflight_report import Preflight
+folder = RunFolder(pathlib.Path(sys.argv[1]))
+found = Preflight(modules={"attention": 20}, unmatched=("nonsense",), available=("attention", "mlp"))
+findings = examine(folder.read_config(), found)
+folder.preflight.write_text(found.model_copy(update={"findings": findings}).model_dump_json())
+"""
+
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     data_dir = tmp_path_factory.mktemp("data")
     studio = open_studio(data_dir)
     studio.runs.command, studio.runs.require = FAKE, lambda folder: None
+    studio.preflights.command = (sys.executable, "-c", PREFLIGHT)
     page = build_page(studio)
     _, address, _ = launch(page, data_dir, prevent_thread_lock=True, quiet=True)
     yield Client(address, verbose=False)
@@ -104,9 +118,7 @@ def test_a_run_a_chain_and_a_sweep_are_queued_and_stopped(api: Client) -> None:
 def test_preflight_lists_a_target_that_nobody_has_and_a_start_refuses_it(api: Client) -> None:
     config = {"preset": "demo", "target_modules": ["attention", "nonsense"], "max_steps": 7}
     found = api.predict("demo", config, api_name="/preflight")
-    assert found["modules"] == {"attention": 20} and found["trainable_parameters"] and found["steps"] == 7
-    assert found["lengths"]["truncated"] == 0 and len(found["mask_preview"]) == 3 and found["vram_bytes"]
-    assert holds_no_path(found) and not found["passed"]
+    assert found["modules"] == {"attention": 20} and not found["passed"] and holds_no_path(found)
     (error,) = [warning for warning in found["warnings"] if warning["severity"] == "error"]
     assert error["code"] == "error_target_unmatched" and "nonsense" in error["message"] and error["fix"]
     with pytest.raises(AppError, match="nonsense"):

@@ -94,7 +94,9 @@ def test_too_large_a_batch_is_halved_on_a_16_gb_card(gpt_oss: Path, tmp_path: Pa
     assert short.fix == {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 
 
-def test_gpt_oss_without_unsloth_is_refused_with_the_engine_that_can(gpt_oss: Path, tmp_path: Path) -> None:
+def test_gpt_oss_without_unsloth_is_refused_with_the_engine_that_can(
+    gpt_oss: Path, tmp_path: Path, a_16_gb_card: None
+) -> None:
     found = looked(tmp_path, gpt_oss, engine="transformers")
     refusal = next(finding for finding in found.findings if finding.code == "worker.error_gpt_oss_needs_unsloth")
     assert refusal.severity == "error" and refusal.fix == {"engine": "unsloth"}
@@ -131,11 +133,11 @@ def test_a_max_length_shorter_than_every_prompt_names_one_that_is_long_enough(tm
 
 
 def test_a_large_dataset_is_told_from_a_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "MOST_ENCODED", 100)
     folder = make_run(tmp_path, "assets/demo/model", max_steps=-1, num_train_epochs=1)
     write_examples(folder, make_examples(200))
+    monkeypatch.setattr(preflight, "MOST_BYTES", folder.examples.stat().st_size / 8)
     found = preflight.look(folder)
-    assert found.encoded_share == 100 / 800 and found.examples == 600
+    assert found.encoded_share == 1 / 8 and found.examples == 600
     assert found.sequences == 600 and found.steps == 150
     assert sorted(path.name for path in folder.root.iterdir()) == ["config.json", "examples.jsonl"]
 
