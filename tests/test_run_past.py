@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from studio.errors import RunFailed, UnknownRun
@@ -11,7 +12,7 @@ from studio.runs.lease import Waiting, write_waiting
 from studio.runs.past import PastRuns
 from studio.runs.registry import Runs
 from tests.test_runs import config, eventually, runs_in
-from training.contract import ProbeRecord, RunFolder, RunStatus
+from training.contract import Launch, ProbeRecord, RunFolder, RunStatus
 
 
 @pytest.fixture
@@ -99,6 +100,17 @@ def test_what_runs_waits_or_is_needed_is_not_deleted(runs: Runs, past: PastRuns)
         write_waiting(runs.data_dir, Waiting())
     past.delete("second-1")
     assert past.delete("first-1")
+
+
+def test_a_run_that_is_being_written_out_is_not_deleted(runs: Runs, past: PastRuns) -> None:
+    folder = made(runs, "a-1")
+    (folder.exports / "merged").mkdir(parents=True)
+    launch = Launch(pid=os.getpid(), pid_started=psutil.Process().create_time())
+    (folder.exports / "merged" / "launch.json").write_text(launch.model_dump_json())
+    with pytest.raises(RunFailed, match="written out"):
+        past.delete("a-1")
+    (folder.exports / "merged" / "launch.json").write_text(Launch(pid=os.getpid(), pid_started=1.0).model_dump_json())
+    assert past.delete("a-1")
 
 
 def test_a_run_whose_later_stage_is_over_can_go(runs: Runs, past: PastRuns) -> None:

@@ -11,8 +11,9 @@ from studio.datasets.text import SURROGATE, fold
 from studio.errors import RunFailed
 from studio.runs.about import About, read_about, write_about
 from studio.runs.lease import handover
+from studio.runs.process import process_of
 from studio.runs.registry import Runs, RunSummary
-from training.contract import Frozen, ProbeRecord, QuestionSet, RunConfig, RunFolder, RunStatus
+from training.contract import Frozen, Launch, ProbeRecord, QuestionSet, RunConfig, RunFolder, RunStatus
 
 GONE = ".deleted-"
 # What tells one run from another without changing what it learns.
@@ -108,6 +109,10 @@ class PastRuns:
             raise RunFailed("past.error_queued", run=run_id)
         if not status.ended:
             raise RunFailed("past.error_running", run=run_id)
+        for path in self.runs.folder(run_id).exports.glob("*/launch.json"):
+            export = Launch.model_validate_json(path.read_bytes())
+            if process_of(export.pid, export.pid_started) is not None:
+                raise RunFailed("past.error_exporting", run=run_id)
         for other in self.runs.ids():
             needs = other != run_id and self.runs.stage_before(other) == run_id
             if needs and self.runs.status(other).state not in ("finished", "stopped"):
