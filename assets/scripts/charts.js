@@ -52,6 +52,7 @@ const refresh = async () => {
   if (!reply || number !== asked) return;
   data = reply;
   draw();
+  tell();
 };
 
 const look = (next, wait = 0) => {
@@ -90,9 +91,11 @@ const build = () => {
   const more = make('div', {class: 'oboe-chart-grid low'});
   const folded = make('details', {}, make('summary', {}, words.more), more);
   folded.addEventListener('toggle', draw);
-  const box = make('div', {class: 'oboe-charts'}, tools, legend, note, grid, folded);
+  const said = make('details', {class: 'oboe-chart-answers'}, make('summary', {}, words.answers), make('div'));
+  said.addEventListener('toggle', tell);
+  const box = make('div', {class: 'oboe-charts'}, tools, legend, note, grid, folded, said);
   element.replaceChildren(box);
-  frame = {box, tools, select, all, legend, note, grid, more, folded};
+  frame = {box, tools, select, all, legend, note, grid, more, folded, said};
 };
 
 const draw = () => {
@@ -116,6 +119,18 @@ const draw = () => {
   // All widths are read before anything is drawn, or the browser would lay the page out once for each chart.
   shown.map((made) => [made, made.figure.clientWidth]).forEach(([made, width]) => paint(made, width));
   frame.box.dataset.drawn = String(Number(frame.box.dataset.drawn || 0) + 1);  // for whoever waits for a drawing
+};
+
+// What the last probe asked and heard, only while somebody reads it; the same again would lose the reader's place.
+const tell = async () => {
+  frame.said.hidden = !data.answers;
+  const told = frame.said.lastChild;
+  const run = JSON.parse(props.value).runs[0];
+  if (!frame.said.open || !data.answers) return;
+  const table = await server.answers(run).catch(() => told.dataset.table);
+  if (told.dataset.table === table) return;
+  told.dataset.table = table;
+  told.innerHTML = table;
 };
 
 const settle = (grid, shown) => {

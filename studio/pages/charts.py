@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.pages.charts_view import MOST_RUNS, Charted, View, charts_of
+from studio.pages.charts_view import MOST_RUNS, Charted, View, answers_table, charts_of
 from studio.pages.language import locale
 from studio.runs.registry import Runs
 from studio.runs.series import RunSeries, Series
@@ -41,13 +41,16 @@ class Charts:
         def figures(view: dict[str, Any], request: gr.Request) -> dict[str, Any]:
             return self.figures(View.model_validate(view), locale(request))
 
+        def answers(run_id: str, request: gr.Request) -> str:
+            return answers_table(self._of(run_id).probes, locale(request)) if run_id in self._runs.ids() else ""
+
         return gr.HTML(
             "",
             elem_id=elem_id,
             html_template="<div></div>",  # the script fills it: a new value must not draw it afresh
             js_on_load=SCRIPT.read_text("utf-8"),
             apply_default_css=False,
-            server_functions=[figures],
+            server_functions=[figures, answers],
         )
 
     def read(self, curve: Curve) -> Curve:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from studio.i18n import text
+from studio.pages.markup import element, words
 from studio.runs.series import MOST_POINTS, Series
 from training.contract import Frozen, ProbeRecord, QuestionSet
 
@@ -28,7 +29,7 @@ TONES: dict[QuestionSet, str] = {
     "heldout_fact": "3",
     "out_of_domain": "base",
 }
-WORDS = ("smoothing", "log_scale", "by_set", "whole", "zoom_hint", "more", "step")
+WORDS = ("smoothing", "log_scale", "by_set", "whole", "zoom_hint", "more", "answers", "step")
 
 Line = dict[str, Any]
 Chart = dict[str, Any]
@@ -55,6 +56,7 @@ class Charted:
 def charts_of(runs: Sequence[Charted], view: View, language: str) -> dict[str, Any]:
     """Words, the runs' names, the range of steps, and charts whose lines have at most MOST_POINTS points each."""
     drawing = _Drawing(runs, view, language)
+    answers = drawing.alone and any(record.answers for record in runs[0].series.probes)
     charts = [chart for chart in drawing.charts() if chart["lines"]]
     return {
         "language": language,
@@ -64,8 +66,31 @@ def charts_of(runs: Sequence[Charted], view: View, language: str) -> dict[str, A
         "whole": drawing.whole,
         "note": drawing.thinned(),
         "charts": charts,
+        "answers": answers,
         "nothing": "" if charts else text("charts.nothing", language),
     }
+
+
+def answers_table(probes: Sequence[ProbeRecord], language: str) -> str:
+    """What was asked last and what was said, set by set; nothing before the first probe."""
+    last = max((record.step for record in probes), default=-1)
+    records = [record for record in probes if record.step == last]
+    rows = [
+        element(
+            "tr",
+            words(text(f"charts.set_{record.question_set}", language), name="td")
+            + words(answer.question, name="td")
+            + words(answer.answer or text(f"arena_page.state_{answer.reply_state}", language), name="td")
+            + words(text(f"charts.verdict_{answer.verdict}", language), f"oboe-verdict-{answer.verdict}", "td"),
+        )
+        for record in records
+        for answer in record.answers
+    ]
+    heads = ("column_set", "column_question", "column_answer", "column_verdict")
+    head = element("tr", "".join(words(text(f"charts.{name}", language), name="th") for name in heads))
+    table = element("table", element("thead", head) + element("tbody", "".join(rows)), "oboe-table")
+    told = words(text("charts.answers_at", language, step=f"{last:,}"), "oboe-muted", "p")
+    return told + element("div", table, "oboe-table-frame") if rows else ""
 
 
 class _Drawing:

@@ -11,9 +11,10 @@ from studio.pages.charts import Charts, Curve
 from studio.pages.theme import style_sheets, theme
 from studio.runs.registry import Runs
 from tests.browser.studio_app import chromium
-from training.contract import MetricRecord, ProbeRecord, RunConfig, RunFolder, RunStatus
+from training.contract import MetricRecord, ProbeAnswer, ProbeRecord, RunConfig, RunFolder, RunStatus
 
 STEPS = 3_000
+SAID = ProbeAnswer(question="主人公は誰ですか？", answer="ミナトです。", reply_state="ok", verdict="right")
 
 
 def write_run(root: Path, run_id: str) -> None:
@@ -27,7 +28,9 @@ def write_run(root: Path, run_id: str) -> None:
     ]
     folder.metrics.write_text("".join(record.model_dump_json() + "\n" for record in records))
     probes = [
-        ProbeRecord(step=step, epoch=1, question_set=name, asked=10, right=right, partly=0, seconds=1)
+        ProbeRecord(
+            step=step, epoch=1, question_set=name, asked=10, right=right, partly=0, seconds=1, answers=(SAID,) * 10
+        )
         for step, scores in ((0, (0, 9)), (STEPS, (10, 4)))
         for name, right in zip(("trained", "out_of_domain"), scores, strict=True)
     ]
@@ -79,6 +82,12 @@ def test_a_run_is_drawn_and_a_drag_shows_every_step_until_all_is_asked_for_again
     expect(chart(page).locator("polygon")).to_have_count(0)
     page.get_by_role("button", name="全体を表示").click()
     expect(chart(page).locator("polygon")).to_have_count(1)
+
+
+def test_the_last_answers_are_a_click_away(page: Page) -> None:
+    page.get_by_text("途中評価で聞いた質問と答え").click()
+    expect(page.locator("#charts .oboe-chart-answers")).to_contain_text("3,000 ステップ")
+    expect(page.locator("#charts .oboe-chart-answers tbody tr")).to_have_count(20)
 
 
 def test_tools_and_an_opened_fold_outlive_a_new_drawing(page: Page) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from studio.pages.charts_view import Charted, View, charts_of
+from studio.pages.charts_view import Charted, View, answers_table, charts_of
 from studio.runs.series import RunSeries
-from training.contract import MetricRecord, ProbeQuestion, ProbeRecord, RunFolder
+from training.contract import MetricRecord, ProbeAnswer, ProbeQuestion, ProbeRecord, RunFolder
 
 
 def charted(root: Path, name: str, *, steps: int = 4, probes: int = 2, load: bool = True) -> Charted:
@@ -117,3 +117,14 @@ def test_five_runs_of_a_hundred_thousand_steps_stay_small(tmp_path: Path) -> Non
 
     run = charted(tmp_path, "long", steps=20_000)
     assert len(json.dumps(charts(*[run] * 5))) < 1_000_000
+
+
+def test_the_last_probe_s_answers_are_text_with_their_verdict_and_an_empty_one_says_why() -> None:
+    record = ProbeRecord(step=5, epoch=1, question_set="reverse", asked=2, right=1, partly=0, seconds=1)
+    said = [("<b>誰？</b>", "ミナト", "ok", "right"), ("どこ？", "", "truncated_in_analysis", "wrong")]
+    fields = ("question", "answer", "reply_state", "verdict")
+    answers = tuple(ProbeAnswer.model_validate(dict(zip(fields, values, strict=True))) for values in said)
+    table = answers_table([record, record.model_copy(update={"step": 1_000, "answers": answers})], "ja")
+    assert "1,000 ステップ" in table and "&lt;b&gt;誰？" in table and "<b>" not in table
+    assert "正解" in table and "不正解" in table and "分析のみ・回答なし" in table
+    assert answers_table([], "ja") == ""
