@@ -241,8 +241,13 @@ def test_a_loss_that_is_no_number_ends_the_run(tiny_model: Path, tmp_path: Path)
 
     folder = make_run(tmp_path, tiny_model)
     callback = MetricsCallback(folder, Report(folder), CountingCollator(dict), 0.5)
+    state = SimpleNamespace(global_step=7, max_steps=9, epoch=0.1)
     with pytest.raises(RunError, match=r"nan at step 7.*0\.5"):
-        callback.on_log(None, SimpleNamespace(global_step=7, max_steps=9, epoch=0.1), None, {"loss": math.nan})
+        callback.on_log(None, state, None, {"loss": math.nan})
+    with pytest.raises(RunError, match=r"gradient became NaN at step 7.*0\.5"):
+        callback.on_log(None, state, None, {"loss": 1.0, "grad_norm": math.nan})
+    callback.on_log(None, state, None, {"loss": 1.0, "grad_norm": math.inf})
+    assert folder.read_metrics()[0][-1].grad_norm is None
 
 
 def test_every_failure_has_the_same_placeholders_in_both_languages() -> None:
