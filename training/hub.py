@@ -123,6 +123,11 @@ def cached_snapshot(base_model: str) -> Path | None:
         return folder if _weights_complete(folder) else None
 
 
+def download_size(base_model: str) -> int:
+    """Bytes of the files of a repository that loading needs, asked of the Hub."""
+    return sum(file.size for file in _files(HfApi().model_info(base_model, files_metadata=True, timeout=20.0)))
+
+
 def wanted(names: Iterable[str]) -> list[str]:
     """The files of a repository that loading needs."""
     kept = [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in NEVER)]

@@ -103,7 +103,9 @@ def _small_files(looked: _Look) -> Path:
     with hub.failures_told_apart(repository):
         if (whole := hub.cached_snapshot(repository)) is not None:
             return whole
-        looked.known["weights_missing"] = True
+        if hub.constants.HF_HUB_OFFLINE:
+            raise RunError("hub.error_offline_wanted", repo=repository)
+        looked.known["download_bytes"] = hub.download_size(repository)
         return Path(hub.snapshot_download(repository, allow_patterns=list(SMALL_FILES)))
 
 
@@ -216,7 +218,9 @@ def _plan(looked: _Look, base: Path) -> None:
         "memory": estimated,
         "device_bytes": device_bytes,
         "free_bytes": free_bytes,
-        "disk_bytes": KEPT_CHECKPOINTS * (trainable * 4 + estimated.optimizer) + trainable * 4,
+        "disk_bytes": looked.known.get("download_bytes", 0)
+        + KEPT_CHECKPOINTS * (trainable * 4 + estimated.optimizer)
+        + trainable * 4,
         "disk_free_bytes": shutil.disk_usage(looked.folder.root).free,
     }
 

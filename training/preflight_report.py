@@ -111,6 +111,7 @@ class Preflight(Frozen):
     memory: Memory | None = None
     device_bytes: int | None = None
     free_bytes: int | None = None
+    download_bytes: int | None = Field(None, description="The base, where it is not here yet.")
     disk_bytes: int | None = Field(None, description="What the run will write, the base's download included.")
     disk_free_bytes: int | None = None
 

@@ -12,7 +12,7 @@ def preflight_json(found: Preflight, seconds: float | None, locale: str) -> dict
         include={
             *("engine", "repository", "modules", "trainable_parameters", "four_bit_share"),
             *("facts", "examples", "documents", "replayed", "blocks", "sequences", "steps", "trained_tokens"),
-            *("device_bytes", "free_bytes", "disk_bytes", "disk_free_bytes"),
+            *("device_bytes", "free_bytes", "download_bytes", "disk_bytes", "disk_free_bytes"),
         }
     )
     return figures | {

@@ -39,7 +39,8 @@ class Watch:
 def build_preflight_panel(studio: Studio, shell: Shell, tab: gr.Tab, form: Form, then: gr.Dropdown) -> gr.Column:
     """The panel, which checks whenever the form has changed while the tab is open; its details are still to render."""
     panel = drawn("preflight", js=FIX_JS, classes="oboe-stack")
-    with gr.Column(render=False, elem_classes="oboe-panel", elem_id="preflight-details") as column:
+    column = gr.Column(render=False, elem_classes="oboe-panel", elem_id="preflight-details")
+    with column:
         more = drawn("preflight-more", classes="oboe-stack")
     budget = gr.Textbox(label=label("preflight_page.budget"), max_lines=1, elem_id="preflight-budget")
     timer = gr.Timer(SETTLED_S, active=False)

@@ -139,6 +139,8 @@ def _adapters(found: Preflight, locale: str) -> str:
         pairs.append((text("preflight_page.four_bits", locale), f"{100 * found.four_bit_share:.1f} %"))
     loaded = f"{model_name(found.repository, locale)} ({found.engine})"
     pairs.append((text("preflight_page.loaded", locale), loaded))
+    if found.download_bytes:
+        pairs.append((text("preflight_page.download", locale), size_text(found.download_bytes)))
     return words(text("preflight_page.adapters", locale), name="h4") + facts_line(pairs)
 
 

@@ -94,7 +94,7 @@ def _build_start(studio: Studio, shell: Shell, tab: gr.Tab, form: Form, then: gr
         details = build_preflight_panel(studio, shell, tab, form, then)
         summary = drawn("run-summary", classes="oboe-stack")
         start = gr.Button(label("training_page.start"), variant="primary", elem_id="run-start")
-    details.render()
+    details.render()  # type: ignore[no-untyped-call]
     return summary, start
 
 

@@ -1,17 +1,21 @@
 """Preflight tells before a start what a run will train, from the model's configuration alone."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from studio.runs.presets import presets, run_config
+from tests.hub import serving
 from tests.worker.layouts import FULL_SIZE
 from tests.worker.running import make_examples, make_run, write_examples
 from tests.worker.tiny import make_tokenizer
 from training import preflight
-from training.contract import RunFolder, TrainingDocument
+from training.contract import PROJECT_ROOT, RunFolder, TrainingDocument
 from training.preflight_report import Preflight
 
 GIB = 2**30
@@ -110,6 +114,30 @@ def test_unsloth_on_a_machine_without_a_gpu_still_shows_its_counts(gpt_oss: Path
 def test_a_base_that_is_not_there_leaves_what_the_data_tells(tmp_path: Path) -> None:
     found = looked(tmp_path, tmp_path / "nowhere")
     assert codes(found) >= {"error_base_model_missing"} and found.examples == 18 and found.modules is None
+
+
+def test_of_a_base_that_is_not_here_only_the_small_files_come(gpt_oss: Path, tmp_path: Path) -> None:
+    repo = "llm-jp/llm-jp-3.1-1.8b-instruct4"
+    base = stand_in(tmp_path / "base", repo.split("/")[1])
+    folder = make_run(tmp_path / "run", repo)
+    with serving() as hub:
+        hub.repos[repo] = {path.name: path.read_bytes() for path in base.iterdir()} | {
+            "model.safetensors": b"w" * 10**6
+        }
+        caches = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT_ROOT), "NO_PROXY": "127.0.0.1", **caches}
+        command = [sys.executable, "-m", "training.preflight", str(folder.root)]
+        subprocess.run(command, cwd=tmp_path, env=environment, timeout=300, check=True)
+        fetched = {name for name, _ in hub.gets}
+    found = Preflight.model_validate_json(folder.preflight.read_bytes())
+    assert found.modules == {"attention": 96, "mlp": 72} and "model.safetensors" not in fetched
+    assert found.download_bytes and found.download_bytes > 10**6 and found.disk_bytes
+
+
+def test_a_hub_id_offline_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    found = looked(tmp_path, "someone/else")
+    assert "error_offline_wanted" in codes(found) and found.examples == 18
 
 
 def test_a_tokenizer_without_a_chat_template_is_told(gpt_oss: Path, tmp_path: Path) -> None:
