@@ -166,11 +166,13 @@ const paint = (made, width) => {
   picture.setAttribute('height', height);
   const scale = scaleOf(chart, width, height);
   made.scale = scale;
-  const parts = [...gridOf(chart, scale, width, height)];
-  chart.lines.forEach((line) => parts.push(...lineOf(chart, line, scale)));
+  // A picture in the picture cuts the lines off at the axes, with room for half a point.
+  const [from, inside] = [SIZE.left - 3, width - SIZE.left - SIZE.right + 6];
+  const lines = shape('svg', {x: from, width: inside, height, viewBox: `${from} 0 ${inside} ${height}`});
+  chart.lines.forEach((line) => lines.append(...lineOf(chart, line, scale)));
   made.mark = shape('line', {class: 'mark', y1: SIZE.top, y2: height - SIZE.bottom, visibility: 'hidden'});
   made.chosen = shape('rect', {class: 'chosen', y: SIZE.top, height: height - SIZE.top - SIZE.bottom, width: 0});
-  picture.replaceChildren(...parts, made.mark, made.chosen);
+  picture.replaceChildren(...gridOf(chart, scale, width, height), lines, made.mark, made.chosen);
   made.legend.replaceChildren(...chart.lines.map((line) => entry(line.label, line.tone, line.dashed)));
   point(made, null);
 };
@@ -209,8 +211,10 @@ const niceStep = (rough) => {
 
 const ticksOf = ({logarithmic, bottom, top, step}) => {
   const ticks = [];
-  if (!logarithmic) {
-    for (let place = 0; bottom + place * step <= top + step / 1e6; place++) ticks.push(bottom + place * step);
+  if (!logarithmic || top - bottom < 0.5) {
+    const [low, high] = logarithmic ? [10 ** bottom, 10 ** top] : [bottom, top];
+    const even = logarithmic ? niceStep((high - low) / 4) : step;
+    for (let value = Math.ceil(low / even - 1e-9) * even; value <= high + even / 1e6; value += even) ticks.push(value);
     return ticks;
   }
   const factors = top - bottom > 3 ? [1] : top - bottom > 1 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];

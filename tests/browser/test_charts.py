@@ -72,7 +72,7 @@ def test_a_run_is_drawn_and_a_drag_shows_every_step_until_all_is_asked_for_again
     expect(chart(page).locator("polygon")).to_have_count(1)  # thinned, with its extremes
     expect(chart(page, "probes")).to_contain_text("学習した質問 100 % (10/10)")
     expect(chart(page, "probes")).to_contain_text("分野外 40 % (4/10)")
-    box = chart(page).locator("svg").bounding_box()
+    box = chart(page).locator("> svg").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 100, box["y"] + 60)
     expect(chart(page)).to_contain_text("学習 0.0")  # the legend says the value under the pointer
@@ -92,11 +92,11 @@ def test_the_last_answers_are_a_click_away(page: Page) -> None:
 
 def test_tools_and_an_opened_fold_outlive_a_new_drawing(page: Page) -> None:
     page.get_by_text("学習率・勾配・速度・メモリ").click()
-    expect(chart(page, "learning_rate").locator("svg")).to_be_visible()
+    expect(chart(page, "learning_rate").locator("> svg")).to_be_visible()
     page.get_by_label("対数目盛").check()
     page.locator("#named textarea, #named input").first.fill("sft-1 sft-2")
     expect(page.locator("#charts .oboe-chart-legend.runs")).to_contain_text("sft-2")
-    expect(chart(page, "learning_rate").locator("svg")).to_be_visible()
+    expect(chart(page, "learning_rate").locator("> svg")).to_be_visible()
     expect(chart(page, "learning_rate").locator("polyline.t1").first).to_be_attached()
     expect(page.get_by_label("対数目盛")).to_be_checked()
     expect(chart(page, "probes")).to_have_count(2)
