@@ -29,7 +29,7 @@ def build_run_export(studio: Studio, shell: Shell, watched: gr.State) -> None:
     timer = gr.Timer(TICK_S, active=False)
     download = gr.DownloadButton(visible="hidden", elem_id="run-export-download")
     shown = [adapter, lines, timer]
-    shell.page.load(lambda request: export_form(locale(request)), None, form, **QUIET)
+    shell.page.load(handlers.on_form, None, form, **QUIET)
     gr.on([watched.change, shell.runs_changed.change], handlers.on_show, watched, shown, **QUIET)
     timer.tick(handlers.on_show, watched, shown, **QUIET)
     lines.apply(handlers.on_cancel, watched, shown, **PRIVATE)
@@ -44,6 +44,9 @@ class _RunExport:
         self.runs = studio.runs
         self.exports = studio.run_exports
         self.folder = studio.exports
+
+    def on_form(self, request: gr.Request) -> str:
+        return export_form(locale(request))
 
     @shows_errors
     def on_show(self, watched: Any, request: gr.Request) -> tuple[Any, ...]:

@@ -119,7 +119,9 @@ class Hub(BaseHTTPRequestHandler):
     commits: list[str]
 
     def do_GET(self) -> None:
-        self.answer({})
+        if self.headers.get("Authorization") != "Bearer hf_secret":
+            return self.answer({"error": "Invalid user token."}, 401)
+        self.answer({"id": "lab/oboe"})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
