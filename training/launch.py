@@ -3,7 +3,9 @@
 It must not know what is trained.
 """
 
+import ctypes
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +15,7 @@ from training.errors import RunError
 
 # Set for the processes that accelerate starts, so that one that came alone does not launch again and again.
 _LAUNCHED = "OBOE_LAUNCHED"
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def rank() -> int:
@@ -59,6 +62,12 @@ def become_launcher(folder: RunFolder, config: RunConfig) -> NoReturn:
         raise RunError("worker.error_accelerate_file", path=config.accelerate_config_file)
     launcher = [sys.executable, "-m", "accelerate.commands.launch", *_options(config)]
     _become([*launcher, "-m", "training.worker", str(folder.root)])
+
+
+def end_with_launcher() -> None:
+    """End this process when the one that launched it is gone: a run whose launcher was killed must not train on."""
+    if processes() > 1 and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start_again() -> NoReturn:

@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     """Run the folder's training to its end; the exit status is 0 where an adapter was wanted and nothing failed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stdout)
     _quieten_libraries()
+    launch.end_with_launcher()
     log.info("begins")  # studio/runs/last_words.py looks for it
     folder = RunFolder(Path(arguments[0]).resolve())
     report = Report(folder, writes=launch.rank() == 0)

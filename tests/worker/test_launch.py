@@ -1,13 +1,17 @@
 """One run in several processes."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.worker.running import losses, make_examples, make_run, spawn, write_examples
+from studio.runs.process import process_of
+from tests.worker.running import losses, make_examples, make_run, spawn, wait_until, write_examples
 from training import launch, recipe, worker
-from training.contract import RunConfig, RunFolder
+from training.contract import PROJECT_ROOT, RunConfig, RunFolder
 from training.errors import RunError
 
 pytestmark = pytest.mark.usefixtures("signals_restored")
@@ -46,6 +50,32 @@ def test_a_process_launches_others_once_and_only_where_several_are_wanted(monkey
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert not launch.is_wanted(config(num_processes=2))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux ends children with their parent, others cannot")
+def test_a_killed_launcher_leaves_no_process_that_trains_on() -> None:
+    child = (
+        "import time; from training import launch; "
+        "launch.end_with_launcher(); print('ready', flush=True); time.sleep(60)"
+    )
+    program = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', sys.argv[1]], "
+        "stdout=subprocess.PIPE, text=True); child.stdout.readline(); print(child.pid, flush=True); child.wait()"
+    )
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", program, child],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"WORLD_SIZE": "2"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert launcher.stdout
+    pid = int(launcher.stdout.readline())
+    assert process_of(pid, None)
+    launcher.kill()
+    launcher.wait()
+    launcher.stdout.close()
+    wait_until(lambda: process_of(pid, None) is None, seconds=20)
 
 
 def test_what_cannot_be_launched_gets_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
