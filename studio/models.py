@@ -17,7 +17,8 @@ from studio.errors import DownloadFailed, UnknownDownload
 from studio.i18n import text
 from studio.runs.freeze import HUB_ID
 from studio.runs.process import child_environment, end, launch_of, process_of, spawn
-from training.contract import DownloadConfig, DownloadStatus, Engine, Launch, replace_text
+from training.contract import Engine, Launch, replace_text
+from training.errands import DownloadConfig, DownloadStatus
 from training.nvidia import nvidia_gpu_present
 
 DOWNLOAD = (sys.executable, "-m", "training.download")

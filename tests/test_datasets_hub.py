@@ -13,7 +13,7 @@ from studio.datasets.hub import HubDatasets
 from studio.errors import DatasetError
 from studio.store import open_store
 from tests.hub import Hub, serving
-from training.contract import DatasetRequest, DatasetStatus
+from training.errands import DatasetRequest, DatasetStatus
 
 pytestmark = pytest.mark.slow  # each fetch starts a process that loads a large library
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.hub import Hub, serving
-from training.contract import PROJECT_ROOT, DownloadConfig, DownloadStatus
+from training.contract import PROJECT_ROOT
+from training.errands import DownloadConfig, DownloadStatus
 from training.hub import repository_for, wanted
 
 REPO = "llm-jp/llm-jp-3-7.2b-instruct3"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from training.contract import DownloadConfig, DownloadStatus, replace_text
+from training.contract import replace_text
+from training.errands import DownloadConfig, DownloadStatus
 from training.errors import RunError, Stopped
 from training.hub import ensure_model, repository_for
 

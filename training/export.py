@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 
 from training.card import write_card
-from training.contract import ExportRequest, ExportStatus, RunFolder, replace_text
+from training.contract import RunFolder, replace_text
+from training.errands import ExportRequest, ExportStatus
 from training.errors import RunError, Stopped
 
 CONVERTER = "convert_hf_to_gguf.py"

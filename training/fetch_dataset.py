@@ -15,7 +15,8 @@ from typing import Any
 
 import psutil
 
-from training.contract import DatasetRequest, DatasetStatus, replace_text
+from training.contract import replace_text
+from training.errands import DatasetRequest, DatasetStatus
 from training.errors import RunError, Stopped
 
 REPORT_S = 0.3

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from studio.errors import DatasetError
 from studio.runs.process import child_environment, end, launch_of, process_of, spawn
-from training.contract import DatasetRequest, DatasetStatus, Launch, replace_text
+from training.contract import Launch, replace_text
+from training.errands import DatasetRequest, DatasetStatus
 
 FETCH = (sys.executable, "-m", "training.fetch_dataset")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)

@@ -10,7 +10,7 @@ from studio.house import Studio
 from studio.pages.language import label, locale, say
 from studio.pages.markup import notice, words
 from studio.pages.parts import PRIVATE, QUIET, drawn
-from training.contract import DatasetRequest
+from training.errands import DatasetRequest
 
 # Once the files are imported, what was said of one that came is of the past.
 TAKEN_JS = "(files, said) => files?.length ? said : ''"

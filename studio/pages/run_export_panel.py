@@ -14,7 +14,7 @@ from studio.pages.run_export_view import FORM_JS, STATUS_JS, adapter_lines, expo
 from studio.pages.shell import Shell
 from studio.runs.exports import KINDS
 from studio.runs.registry import has_adapter
-from training.contract import ExportKind
+from training.errands import ExportKind
 
 TICK_S = 1.0
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from studio.i18n import text
 from studio.pages.markup import bar, element, notice, words
-from training.contract import ExportKind, ExportStatus, RunConfig
+from training.contract import RunConfig
+from training.errands import ExportKind, ExportStatus
 
 FORM_JS = """
 element.addEventListener('click', (event) => {

@@ -12,7 +12,7 @@ from studio.pages.language import label, locale, shows_errors
 from studio.pages.markup import bar, element, empty, notice, size_text, words
 from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.shell import Shell
-from training.contract import DownloadStatus
+from training.errands import DownloadStatus
 
 TICK_S = 1.0
 WORST_FIRST = ("failed", "warning", "ok")

@@ -17,7 +17,8 @@ from studio.i18n import text
 from studio.runs.freeze import HUB_ID
 from studio.runs.process import child_environment, end, launch_of, process_of, spawn
 from studio.runs.registry import Runs, has_adapter
-from training.contract import ExportKind, ExportRequest, ExportStatus, Launch, replace_text
+from training.contract import Launch, replace_text
+from training.errands import ExportKind, ExportRequest, ExportStatus
 
 EXPORT = (sys.executable, "-m", "training.export")
 UNDER_WAY = ("starting", "running")

@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from tests.worker.layouts import make_model
 from training import merging
 from training.card import write_card
-from training.contract import PROJECT_ROOT, ExportRequest, ExportStatus, ProbeRecord, RunFolder
+from training.contract import PROJECT_ROOT, ProbeRecord, RunFolder
+from training.errands import ExportRequest, ExportStatus
 from training.errors import RunError
 from training.export import main
 
