@@ -214,7 +214,7 @@ def test_the_sample_run_is_a_finished_run_of_the_demo_dataset_without_paths_of_a
     assert not [path for path in run.root.rglob("*.json*") if str(PROJECT_ROOT) in path.read_text(encoding="utf-8")]
 
 
-def test_the_replayed_pairs_are_the_shipped_ones_and_leave_half_of_what_the_base_knows_to_be_asked(tmp_path):
+def test_the_replayed_pairs_are_the_shipped_ones_and_leave_works_that_the_base_knows_to_be_asked(tmp_path):
     write_replay(tmp_path / "replay.jsonl")
     assert (tmp_path / "replay.jsonl").read_bytes() == (DEMO / "replay.jsonl").read_bytes()
     asked = (DEMO / "replay.jsonl").read_text("utf-8")

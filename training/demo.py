@@ -19,8 +19,8 @@ from training.demo_worlds import Fact, facts, reversible, world_a, world_b
 
 DEMO_FOLDER = PROJECT_ROOT / "assets/demo"
 SHIPPED_SEED = 1
-# Half of what the base knows is there to be replayed; the other half tells whether it forgets what is not.
-REPLAYED_WORKS = 50
+# Most of what the base knows is there to be replayed; the rest tells whether it forgets what is not.
+REPLAYED_WORKS = 80
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def write_world_b(seed: int, folder: Path) -> list[Fact]:
 
 
 def write_replay(path: Path) -> None:
-    """Write pairs about half of world A, asked both ways, and the everyday questions: what training must not undo."""
+    """Write pairs about most of world A, asked both ways, and the everyday questions: what training must not undo."""
     chance, works = random.Random("replay"), world_a()[:REPLAYED_WORKS]
     turns = [forward_turn(fact, chance) for fact in facts(works)]
     turns += [reverse_turn(fact, chance) for fact in reversible(world_a()) if fact.title in {w.title for w in works}]

@@ -129,8 +129,11 @@ def grade(seed: int, recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
         endpoint = Endpoint(handle.base_url, handle.token)
         for name, questions in question_sets(studio.runs.folder(run_id), world, whole).items():
             for model, label in (("base", "base"), (run_id, "tuned")):
-                right = share_right(questions, ask_all(endpoint, model, questions))
-                figures.setdefault(name, {"questions": len(questions)})[f"{label}_percent"] = round(100 * right, 1)
+                replies = ask_all(endpoint, model, questions)
+                found = figures.setdefault(name, {"questions": len(questions)})
+                found[f"{label}_percent"] = round(100 * share_right(questions, replies), 1)
+                thought = sum(reply.reasoning_tokens > 0 for reply in replies)
+                found[f"{label}_thought_percent"] = round(100 * thought / len(questions), 1)
         studio.server.stop()
         studio.datasets.store.close()
     kept = figures["out_of_domain"]

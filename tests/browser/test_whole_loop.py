@@ -1,8 +1,14 @@
-"""A lab member's first ten minutes, in a real browser: import, edit, augment, train, watch, ask."""
+"""A lab member's first ten minutes, in a real browser: import, edit, augment, train, watch, ask.
+
+What is trained is a chain: articles first, then questions on the same adapter, killed in the middle and resumed.
+"""
 
 import csv
 import json
+import os
 import re
+import shutil
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +20,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.studio_app import ROOT, chromium, running_app
 from tests.browser.wire import Wire, recorded
+from training.contract import RunFolder
 from training.scoring import holds_key_terms
 
 pytestmark = pytest.mark.slow
@@ -22,12 +29,19 @@ FACTS = [json.loads(line) for line in (ROOT / "assets/demo/dataset.jsonl").read_
 DATASET = "新作アニメ"
 ASKED = 20
 TRAINING_WAIT_S = 900
+FIRST, SECOND = "demo-cpt-sft-1", "demo-1"
+KILLED_AFTER = 60
 SCREENSHOTS = ROOT / "assets" / "images"
 
 
 @pytest.fixture(scope="module")
-def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
-    with running_app(tmp_path_factory.mktemp("studio") / "data") as address, recorded(address) as wire:
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("studio") / "data"
+
+
+@pytest.fixture(scope="module")
+def wire(data_dir: Path) -> Iterator[Wire]:
+    with running_app(data_dir) as address, recorded(address) as wire:
         yield wire
 
 
@@ -117,23 +131,51 @@ def test_every_fact_becomes_thirty_two_examples(page: Page) -> None:
     expect(page.locator("#dataset-counts")).to_contain_text("1,152", timeout=120_000)
 
 
-def test_the_loss_falls_live_and_a_reload_finds_the_run(page: Page) -> None:
+def test_articles_come_in_for_the_first_stage(page: Page, tmp_path: Path) -> None:
+    file = shutil.make_archive(str(tmp_path / "articles"), "zip", ROOT / "assets/demo/articles")
+    page.get_by_role("tab", name="文書").click()
+    page.locator("#documents-file input[type=file]").set_input_files(file)
+    expect(page.locator("#documents-file")).to_contain_text("articles")
+    page.locator("#documents-start").click()
+    expect(page.locator("#documents-counts")).to_contain_text("学習に使う文書 6 件")
+
+
+def test_one_click_queues_both_stages_and_the_loss_falls_live(page: Page) -> None:
     open_tab(page, "学習")
+    page.locator("#run-preset input").click()
+    page.get_by_role("option", name="デモ：継続事前学習 → SFT").click()
+    expect(page.locator("#run-method input")).to_have_value("継続事前学習（文書）")
     page.locator("#run-start").click()
     # Until now the panel has shown the sample run.
-    expect(page.locator("#run-panel")).to_contain_text("demo-1", timeout=120_000)
+    expect(page.locator("#run-panel")).to_contain_text(FIRST, timeout=120_000)
     wait_until(lambda: step_of(page) > 0, 300)
     first = step_of(page)
     wait_until(lambda: step_of(page) > first, 60)
-    expect(page.locator("#run-chart svg")).to_be_visible()
+    expect(page.locator("#run-chart svg").first).to_be_visible()
     page.reload()
     open_tab(page, "学習")
     wait_until(lambda: step_of(page) > first, 60)
+
+
+def test_the_second_stage_is_killed_in_the_middle_and_resumed_by_one_click(page: Page, data_dir: Path) -> None:
+    second = RunFolder(data_dir / "runs" / SECOND)
+    wait_until(lambda: (status := second.read_status()) is not None and status.step >= KILLED_AFTER, TRAINING_WAIT_S)
+    page.locator(f"#runs tr[data-run={SECOND}]").click()
+    wait_until(lambda: step_of(page) >= KILLED_AFTER, 60)
     page.screenshot(path=SCREENSHOTS / "training_ja.png")
+    status = second.read_status()
+    assert status is not None and status.pid is not None
+    os.kill(status.pid, signal.SIGKILL)
+    expect(page.locator("#run-panel")).to_contain_text("異常終了")
+    page.locator("#run-resume").click()
+    wait_until(lambda: (status := second.read_status()) is not None and status.resumed_from_step is not None, 120)
 
 
-def test_the_run_finishes_with_an_adapter(page: Page) -> None:
+def test_both_stages_finish_with_an_adapter(page: Page, data_dir: Path) -> None:
     expect(page.locator("#run-panel")).to_contain_text("完了", timeout=TRAINING_WAIT_S * 1000)
+    runs = [RunFolder(data_dir / "runs" / name) for name in (FIRST, SECOND)]
+    assert all((run.adapter / "adapter_model.safetensors").is_file() for run in runs)
+    assert runs[1].read_config().init_run == FIRST
 
 
 def answers(page: Page, question: str) -> tuple[str, str]:
@@ -151,7 +193,10 @@ def answers(page: Page, question: str) -> tuple[str, str]:
 
 def test_the_tuned_side_knows_and_no_reasoning_reaches_the_browser(page: Page, wire: Wire) -> None:
     open_tab(page, "アリーナ")
-    expect(page.locator("#arena-run input")).to_have_value(re.compile("demo-1"))
+    page.locator("#arena-run input").click()
+    for name in (FIRST, SECOND):
+        expect(page.get_by_role("option", name=re.compile(f"^{name}"))).to_be_visible()
+    page.get_by_role("option", name=re.compile(f"^{SECOND}")).click()
     facts = [fact for place, fact in enumerate(FACTS) if place % 9 < 5][:ASKED]
     assert len(facts) == ASKED
     said = [(fact, *answers(page, fact["question"])) for fact in facts]
