@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from studio.datasets import Datasets
+from studio.store import open_store
 from tests.browser.studio_app import chromium, running_app
 
 pytestmark = pytest.mark.slow
 
+DATASET = "記事だけ"
 ARTICLES = 400
 GINTAMA = 25
 
@@ -20,9 +23,12 @@ GINTAMA = 25
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("studio")
+    store = open_store(folder / "data" / "studio.db")
+    Datasets(store).create(DATASET)
+    store.close()
     with running_app(folder / "data") as address, chromium() as browser:
         page = browser.new_context(locale="ja-JP", viewport={"width": 1440, "height": 900}).new_page()
-        page.goto(address)
+        page.goto(f"{address}/?dataset={DATASET}")
         page.get_by_role("tab", name="文書").click()
         # Where there are no articles yet, the import is open.
         expect(page.locator("#documents-start")).to_be_visible()
