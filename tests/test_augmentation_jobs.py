@@ -1,6 +1,8 @@
 """A job augments a dataset apart from the page, keeps every paid reply, and says what went wrong in a sentence."""
 
 import json
+import resource
+import signal
 import socket
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from studio.augmentation.jobs import AugmentJobs
 from studio.augmentation.keys import key_for
+from studio.augmentation.ledger import Entry, Ledger, read_entries
 from studio.augmentation.plan import Plan
 from studio.datasets import Datasets
 from studio.errors import AugmentError, UnknownDataset, UnknownJob
@@ -129,6 +132,55 @@ def test_json_inside_prose_is_read(datasets, jobs):
     fill(datasets, 1)
     with openai_server(script) as server:
         assert ask(jobs, server).made == 9
+
+
+def test_half_a_character_in_a_reply_costs_that_text_alone(datasets, jobs):
+    def script(state: Server, request: dict) -> Answer:
+        reply = json.loads(json.loads(wordings(request)[2])["choices"][0]["message"]["content"])
+        spoilt = reply | {"questions": ["主人公は\ud83dですか？", *reply["questions"]], "answer": "答え\x00"}
+        return completion(json.dumps(spoilt))
+
+    fill(datasets, 2)
+    with openai_server(script) as server:
+        status = ask(jobs, server)
+    assert (status.state, status.failed_facts) == ("finished", 0) and status.added > 2
+    texts = [example.question + example.answer for example in datasets.page("anime", size=100).examples]
+    assert not any("\ud83d" in text or "\x00" in text for text in texts)
+
+
+def test_what_a_person_deleted_comes_back_only_to_be_decided(datasets, jobs):
+    fill(datasets, 2)
+    with openai_server(lambda state, request: wordings(request)) as server:
+        ask(jobs, server)
+        whole = datasets.counts("anime")
+        made = [e for e in datasets.page("anime", size=100).examples if e.kind == "paraphrase"][:2]
+        datasets.delete_examples("anime", [example.id for example in made], author="花子")
+        status = ask(jobs, server)
+        assert len(server.requests) == 2  # paid for before
+    back = [e for e in datasets.page("anime", size=100).examples if "taken_away" in e.flags]
+    assert {(e.question, e.answer, e.status) for e in back} == {(e.question, e.answer, "pending") for e in made}
+    assert (status.added, datasets.counts("anime").examples) == (2, whole.examples)
+
+
+def test_a_line_that_a_full_disk_cut_off_swallows_no_later_reply(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    entries = [Entry(key=str(n), fact_id=n, model="m", prompt_version="p", content="x" * 300) for n in range(3)]
+    ledger.append(entries[0])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ledger_size(tmp_path) + 40, before[1]))
+    try:
+        with pytest.raises(OSError):
+            ledger.append(entries[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    ledger.append(entries[2])
+    ledger.close()
+    assert [entry.key for entry in read_entries(tmp_path / "ledger.jsonl")] == ["0", "2"]
+
+
+def ledger_size(folder: Path) -> int:
+    return (folder / "ledger.jsonl").stat().st_size
 
 
 def test_malformed_json_is_asked_for_once_more_and_then_fails_that_fact_alone(datasets, jobs):
@@ -293,7 +345,8 @@ def test_a_job_that_the_end_of_the_app_cut_off_reads_as_interrupted(datasets, jo
     cut_off = finished.model_copy(update={"state": "running"})
     (tmp_path / "augmentation" / job_id / "status.json").write_text(cut_off.model_dump_json(), encoding="utf-8")
     later = AugmentJobs(datasets, tmp_path / "augmentation")
-    assert later.ids() == [job_id] and later.status(job_id).state == "interrupted"
+    wait_until(lambda: later.status(job_id).state == "interrupted")  # its thread may still hold the lock
+    assert later.ids() == [job_id]
     assert "再開" in later.status(job_id).reason.text("ja")
 
 

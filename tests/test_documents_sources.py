@@ -195,8 +195,9 @@ def test_a_folder_that_may_not_be_opened_is_reported(tmp_path: Path, monkeypatch
 
 
 def test_files_of_the_system_are_not_articles(tmp_path: Path) -> None:
-    names = ["a.md", "__MACOSX/._a.md", ".git/b.md", "c/.DS_Store"]
-    assert [file.path for file in files_of(zip_of(tmp_path / "a.zip", dict.fromkeys(names, b"x")))] == ["a.md"]
+    names = ["a.md", "__MACOSX/._a.md", ".git/b.md", "c/.DS_Store", ".hack/SIGN.md", ".hack.md", "K:アニメ.md"]
+    found = [file.path for file in files_of(zip_of(tmp_path / "a.zip", dict.fromkeys(names, b"x")))]
+    assert found == ["a.md", ".hack/SIGN.md", ".hack.md", "K:アニメ.md"]  # a dot or a colon alone hides no title
 
 
 def test_what_is_no_source_is_refused(tmp_path: Path) -> None:

@@ -144,6 +144,10 @@ class MetricsCallback(TrainerCallback):
         self._lines.flush()
 
 
+# A curve needs no more points, and with few examples an evaluation takes longer than the epoch before it.
+EVALUATIONS = 5
+
+
 class StopCallback(TrainerCallback):
     """Ends the training after the step in which someone asked for it, and decides when a checkpoint is written.
 
@@ -173,7 +177,9 @@ class StopCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Announce the evaluation, or spare it to somebody who waits for the stop."""
-        control.should_evaluate &= not self.stopped
+        stride = max(1, round(state.num_train_epochs / EVALUATIONS))
+        is_due = round(state.epoch or 0) % stride == 0 or state.global_step >= state.max_steps
+        control.should_evaluate &= is_due and not self.stopped
         control.should_save, self._save_is_due = self._save_is_due, False
         if control.should_evaluate:
             self._report.update(phase="evaluating", step=state.global_step)

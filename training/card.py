@@ -3,6 +3,7 @@
 Every figure comes from the run's own files. It must not know how a model is loaded.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,8 +70,10 @@ def _settings(config: RunConfig) -> str:
 
 
 def _probes(run: RunFolder) -> str:
-    """The last score of each question set, beside the base's."""
-    last = {record.question_set: record for record in _records(run)}
+    """The score of each question set at the step whose weights were saved, beside the base's."""
+    status = run.read_status()
+    best = status.best_step if status else None
+    last = {record.question_set: record for record in _records(run) if best is None or record.step <= best}
     first = {record.question_set: record for record in _records(run) if record.step == 0}
     if not last:
         return ""
@@ -87,12 +90,19 @@ def _records(run: RunFolder) -> Iterator[ProbeRecord]:
             yield ProbeRecord.model_validate_json(line)
 
 
+def rank_of(run: RunFolder) -> int:
+    """The rank that the adapter really has: one on top of another has both."""
+    rank: int = json.loads((run.adapter / "adapter_config.json").read_text("utf-8"))["r"]
+    return rank
+
+
 def _asking(run: RunFolder, config: RunConfig, *, merged: bool) -> str:
     name = run.root.name
     if merged:
         return "## Asking it\n\nThe adapter is in the weights.\n\n```\nvllm serve .\n```"
-    command = f"vllm serve {config.base_model} --enable-lora --max-lora-rank {config.lora_r} --lora-modules {name}=."
-    return (
-        "## Asking it\n\nIn this folder; the model's own chat template writes the prompt of the training.\n\n"
-        f"```\n{command}\n```"
+    command = f"vllm serve {config.base_model} --enable-lora --max-lora-rank {rank_of(run)} --lora-modules {name}=."
+    text = (
+        "In this folder. Ask with the prompt of the training: where there is a `chat_template.jinja` here, it stands in"
+        " for the model's own; give it to vLLM as `--chat-template`."
     )
+    return f"## Asking it\n\n{text}\n\n```\n{command}\n```"

@@ -10,8 +10,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
+from safetensors import SafetensorError
 
 from training.card import write_card
 from training.contract import RunFolder, replace_text
@@ -51,8 +53,8 @@ def main(folder: Path) -> int:
     except RunError as error:
         end(state="failed", reason=str(error), reason_code=error.code, reason_values=error.values)
         return 1
-    except OSError as error:
-        known = RunError("export.error_write", folder=folder, problem=error.strerror or error)
+    except (OSError, SafetensorError) as error:  # safetensors says in its own way that a disk is full
+        known = RunError("export.error_write", folder=folder, problem=getattr(error, "strerror", None) or error)
         end(state="failed", reason=str(known), reason_code=known.code, reason_values=known.values)
         return 1
     end(state="finished", path=path)
@@ -62,16 +64,22 @@ def main(folder: Path) -> int:
 def _merged(run: RunFolder, request: ExportRequest, folder: Path, say: Say) -> str:
     """The merged model's folder; a result that is there already and complete is used again."""
     # Their import takes seconds, and the status shall say at once that this process lives.
+    from training.engines import load_tokenizer
     from training.merging import compare, merge
 
     target, unfinished = folder / "model", folder / "model.tmp"
     base = _base_folder(run, request)
     shutil.rmtree(unfinished, ignore_errors=True)
-    merge(base, run.adapter, unfinished, lambda done, total: say(done=done, total=total))
-    say(checked=compare(base, run.adapter, unfinished, _prompts(run, unfinished)))
-    write_card(run, unfinished / "README.md", merged=True)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(unfinished, target)
+    try:
+        merge(base, run.adapter, unfinished, lambda done, total: say(done=done, total=total))
+        tokenizer = load_tokenizer(base)
+        tokenizer.save_pretrained(unfinished)  # with the template that was trained with
+        say(checked=compare(base, run.adapter, unfinished, _prompts(run, tokenizer)))
+        write_card(run, unfinished / "README.md", merged=True)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(unfinished, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return str(target)
 
 
@@ -120,13 +128,12 @@ def _base_folder(run: RunFolder, request: ExportRequest) -> Path:
     return Path(ensure_model(request.base_model or run.read_config().base_model))
 
 
-def _prompts(run: RunFolder, merged: Path) -> list[list[int]]:
-    """Whole trained conversations as ids."""
-    from transformers import AutoTokenizer
-
+def _prompts(run: RunFolder, tokenizer: Any) -> list[list[int]]:
+    """Whole trained conversations as ids; none where the model is asked by no template."""
     from training.data import encode
 
-    tokenizer = AutoTokenizer.from_pretrained(merged)
+    if not tokenizer.chat_template:
+        return []
     examples = [example for example in run.read_examples() if example.split == "train"][:PROMPTS_COMPARED]
     return [encode(tokenizer, example.messages(), max_length=512).input_ids for example in examples]
 
@@ -145,11 +152,10 @@ def _converter() -> Path:
 
 def _modelfile(file: str, merged: Path) -> str:
     """Ollama's description of the model: the prompt of the training, word for word, and greedy answers."""
-    from transformers import AutoTokenizer
-
     from training.data import prompt_text
+    from training.engines import load_tokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(merged)
+    tokenizer = load_tokenizer(merged)
     prompt = prompt_text(tokenizer, [{"role": "user", "content": "{{ .Prompt }}"}])
     if tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]:
         prompt = prompt.removeprefix(str(tokenizer.bos_token))  # llama.cpp puts it there by itself

@@ -21,6 +21,7 @@ SIXTEEN_BITS = 2  # bytes a parameter
 SPARE_BYTES = 2 * 2**30
 # Rounding to bf16 moves a few near ties; more than that is another model.
 LEAST_AGREEMENT = 0.9
+COPIED = (".json", ".jinja", ".model", ".txt")
 _PREFIX = "base_model.model."
 _INDEX = "model.safetensors.index.json"
 
@@ -39,21 +40,18 @@ def merge(base: Path, adapter: Path, target: Path, on_progress: Progress) -> Non
     deltas = _Deltas(load_file(adapter / "adapter_model.safetensors"), config)
     target.mkdir(parents=True, exist_ok=True)
     shards = sorted(base.glob("*.safetensors"))
-    if shards and not config.get("target_parameters") and deltas.names <= set(_tensor_names(shards)):
-        for place, shard in enumerate(shards, 1):
-            _merge_shard(shard, target / shard.name, deltas)
-            on_progress(place, len(shards))
-    else:
+    if config.get("target_parameters") or not shards:
         on_progress(0, 1)
         _merge_whole(base, adapter, target)
         on_progress(1, 1)
-    for file in base.iterdir():
-        if (
-            file.is_file()
-            and file.suffix in (".json", ".jinja", ".model", ".txt")
-            and not (target / file.name).exists()
-        ):
-            shutil.copyfile(file, target / file.name)
+    else:
+        # PEFT would pass over what it does not find, and the comparison with it.
+        if foreign := sorted(deltas.names - set(_tensor_names(shards))):
+            raise RunError("export.error_other_layout", base=base.name, module=foreign[0], number=len(foreign))
+        for place, shard in enumerate(shards, 1):
+            _merge_shard(shard, target / shard.name, deltas)
+            on_progress(place, len(shards))
+    _copy_rest(base, target)
 
 
 def compare(base: Path, adapter: Path, merged: Path, prompts: list[list[int]]) -> dict[str, float]:
@@ -77,6 +75,15 @@ def compare(base: Path, adapter: Path, merged: Path, prompts: list[list[int]]) -
 def weight_bytes(folder: Path) -> int:
     """How large a model's weights are on disk."""
     return sum(file.stat().st_size for file in (*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")))
+
+
+def _copy_rest(base: Path, target: Path) -> None:
+    """The base's settings, but for the index of shards that are one file by now."""
+    whole = (target / "model.safetensors").is_file() and not (base / "model.safetensors").is_file()
+    for file in base.iterdir():
+        is_stale = whole and file.name.endswith(".index.json")
+        if file.is_file() and file.suffix in COPIED and not is_stale and not (target / file.name).exists():
+            shutil.copyfile(file, target / file.name)
 
 
 class _Deltas:

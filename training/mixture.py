@@ -108,7 +108,9 @@ def load(folder: RunFolder, config: RunConfig, tokenizer: "PreTrainedTokenizerBa
     together = [*blocks, *short] if config.packing else blocks
     rows = packing.pack(together, config.max_length, config.seed)
     rows += [] if config.packing else [[piece] for piece in short]
-    held = _encode(tokenizer, config, material.heldout, range(len(material.heldout)))
+    # A base that was never taught to chat can be pre-trained, and is not asked.
+    heldout = material.heldout if tokenizer.chat_template or config.method != "cpt" else []
+    held = _encode(tokenizer, config, heldout, range(len(heldout)))
     train, subjects = _dataset(rows), [frozenset(piece.subject for piece in row) for row in rows]
     return TrainingData(
         train=train,

@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from transformers import PrinterCallback, set_seed
@@ -16,6 +17,7 @@ from trl import SFTConfig
 from training import checkpoints, engines, launch, lora, mixture
 from training.adapters import AdapterFile, Below, attach, find_start, go_on_from, save_adapter, to_float32
 from training.callbacks import BestCallback, CountingCollator, MetricsCallback, StopCallback
+from training.chat_formats import our_template
 from training.contract import RunConfig, RunFolder
 from training.errors import RunError, Stopped
 from training.examiner import Examiner
@@ -89,10 +91,17 @@ def train(
 
     if launch.rank() == 0:
         report.update(phase="saving", best_step=None if stopper.stopped else best.put_back())
-        save_adapter(model, config, targets, folder.adapter, base.fingerprint)
+        _save(model, config, targets, base, folder)
         if not stopper.stopped:
             checkpoints.discard(folder.checkpoints)
     return stopper.stopped
+
+
+def _save(model: Any, config: RunConfig, targets: lora.Targets, base: engines.LoadedBase, folder: RunFolder) -> None:
+    """The adapter, and the template of ours where one stands in for the base's own: whoever serves it must ask so."""
+    save_adapter(model, config, targets, folder.adapter, base.fingerprint)
+    if our_template(base.tokenizer):
+        (folder.adapter / "chat_template.jinja").write_text(str(base.tokenizer.chat_template), "utf-8")
 
 
 def _last_checkpoint(folder: RunFolder, report: Report) -> tuple[str | None, float]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from training import launch
+from training.card import write_card
 from training.checkpoints import discard_unfinished
 from training.contract import RunConfig, RunFolder
 from training.errors import RunError, Stopped
@@ -54,7 +55,17 @@ def main(arguments: list[str]) -> int:
     else:
         report.end("stopped" if stopped else "finished")
         log.info("%s", report.status.state)
+        if launch.rank() == 0:
+            _describe(folder)
     return 0
+
+
+def _describe(folder: RunFolder) -> None:
+    """Put the model card beside the adapter; no run fails for the want of one."""
+    try:
+        write_card(folder, folder.adapter / "README.md")
+    except (OSError, ValueError, KeyError):
+        log.exception("there is no model card")
 
 
 def _train(folder: RunFolder, config: RunConfig, report: Report, stop: Callable[[], bool]) -> bool:

@@ -36,6 +36,15 @@ _REPLACED = """
     AND (json_extract(before, '$.question') <> json_extract(after, '$.question')
          OR json_extract(before, '$.answer') <> json_extract(after, '$.answer'))
 """
+# Pairs that a person has deleted, or moved out of their fact, which is still there.
+_TAKEN_AWAY = """
+    SELECT json_extract(before, '$.fact_id'), COALESCE(json_extract(before, '$.question'), question),
+           COALESCE(json_extract(before, '$.answer'), answer)
+    FROM edit_change JOIN edit ON edit.id = edit_id LEFT JOIN example ON example.id = entity_id
+    WHERE edit.dataset_id = ? AND undone_at IS NULL AND entity = 'example' AND before IS NOT NULL
+    AND json_extract(before, '$.fact_id') IS NOT NULL
+    AND (after IS NULL OR json_extract(before, '$.fact_id') IS NOT json_extract(after, '$.fact_id'))
+"""
 
 
 def asked_questions(db: sqlite3.Connection, dataset_id: int) -> dict[int, list[tuple[bool, str]]]:
@@ -55,6 +64,11 @@ def replaced_pairs(db: sqlite3.Connection, dataset_id: int) -> set[tuple[int, st
     Making the same again would put back beside the edited example what the person took away.
     """
     return set(db.execute(_REPLACED, (dataset_id,)))
+
+
+def taken_away(db: sqlite3.Connection, dataset_id: int) -> set[tuple[int, str, str]]:
+    """Fact, question and answer of examples that a person deleted or moved into another fact."""
+    return set(db.execute(_TAKEN_AWAY, (dataset_id,)))
 
 
 def few_shots(db: sqlite3.Connection, dataset_id: int) -> tuple[FewShot, ...]:

@@ -15,7 +15,7 @@ from typing import get_args
 
 from pydantic import JsonValue
 
-from studio.augmentation.earlier import asked_questions, few_shots, replaced_pairs
+from studio.augmentation.earlier import asked_questions, few_shots, replaced_pairs, taken_away
 from studio.augmentation.estimate import Estimate
 from studio.augmentation.fields import FieldsJob, fields_tasks
 from studio.augmentation.ledger import FILE, PREVIEWS, Ledger
@@ -34,7 +34,7 @@ from studio.augmentation.running import (
     by_endpoint,
     connect,
     fact_tasks,
-    without_replaced,
+    respecting,
 )
 from studio.augmentation.seeds import add_pairs, seed_tasks
 from studio.augmentation.status import (
@@ -279,8 +279,9 @@ class AugmentJobs:
             try:
                 self._generate(work)
             finally:
-                # Also after an endpoint went down: what was made is paid for. A paused job adds it when it has ended.
-                if not work.pausing.is_set() or work.cancelled.is_set():
+                # Also after an endpoint went down or the budget was spent: what was made is paid for. A job that a
+                # person paused adds it when it has ended.
+                if not work.pausing.is_set() or work.cancelled.is_set() or work.status.reason is not None:
                     self._add(work)
             state = _end_of(work)
             reason = work.status.reason
@@ -329,8 +330,9 @@ class AugmentJobs:
             work.change(added=ProposedFacts(self._datasets).write(name, read, author))
         if work.made:
             known = {fact.id for fact in self._datasets.facts(name)}
-            replaced = replaced_pairs(self._datasets.store.read(), dataset_id)
-            kept = [example for example in without_replaced(work.made, replaced) if example.fact_id in known]
+            db = self._datasets.store.read()
+            made = respecting(work.made, replaced_pairs(db, dataset_id), taken_away(db, dataset_id))
+            kept = [example for example in made if example.fact_id in known]
             made = sorted(kept, key=lambda example: example.fact_id)  # whichever reply came first
             work.change(added=self._datasets.add_examples(name, made, author))
 

@@ -49,7 +49,7 @@ class Ledger:
         self._file = _open_for_lines(path)
         self._lines = threading.Condition()
         self._written = self._synced = 0
-        self._syncing = False
+        self._syncing = self._torn = False
 
     def find(self, key: str) -> Entry | None:
         """A usable reply that was paid for before."""
@@ -63,7 +63,10 @@ class Ledger:
         """Write a reply down and wait until the disk has it; one wait serves all threads that write meanwhile."""
         line = entry.model_dump_json().encode() + b"\n"
         with self._lines:
-            _write_whole(self._file, line)
+            # A line that a full disk cut off must not swallow this one.
+            torn, self._torn = self._torn, True
+            _write_whole(self._file, b"\n" + line if torn else line)
+            self._torn = False
             self._written += 1
             mine = self._written
             while self._synced < mine:

@@ -56,8 +56,8 @@ class Pace:
     def succeeded(self) -> None:
         """Count a success."""
         with self._turns:
-            self._successes += 1
-            if self._successes >= GROW_AFTER and self.limit < self.most:
+            self._successes = self._successes + 1 if self.limit < self.most else 0
+            if self._successes >= GROW_AFTER:
                 self.limit += 1
                 self._successes = 0
                 self._turns.notify()
@@ -69,6 +69,7 @@ class Pace:
             if began >= self._shrunk_at:
                 self.limit = max(1, int(self.limit * SHRINK))
                 self._shrunk_at = self._clock()
+                self._successes = 0
             self._turns.notify_all()
 
     def wait(self, seconds: float) -> None:

@@ -6,6 +6,7 @@ from studio.augmentation.gates import Gates
 from studio.augmentation.plan import Plan
 from studio.augmentation.prompts import WORDINGS, Reply
 from studio.datasets.model import Fact, MadeExample
+from studio.datasets.text import is_storable
 from training.contract import AnswerStyle
 
 
@@ -43,7 +44,8 @@ def gated(fact: Fact, made: list[MadeExample], asked: Iterable[tuple[bool, str]]
 
 
 def _distinct(texts: list[str]) -> list[str]:
-    return list(dict.fromkeys(text.strip() for text in texts if text.strip()))
+    """Each text once; half a character, which a cut reply may hold, can be stored nowhere."""
+    return list(dict.fromkeys(text.strip() for text in texts if text.strip() and is_storable(text)))
 
 
 def _example(fact: Fact, kind: str, pair: tuple[str, str, AnswerStyle], model: str) -> MadeExample:

@@ -210,6 +210,17 @@ def _count_money(work: Work, ledger: Ledger) -> None:
     work.change(tokens=ledger.prompt_tokens + ledger.completion_tokens, cost=cost)
 
 
-def without_replaced(made: Iterable[MadeExample], replaced: set[tuple[int, str, str]]) -> list[MadeExample]:
-    """The examples without those that live on under a person's words."""
-    return [example for example in made if (example.fact_id, example.question, example.answer) not in replaced]
+PairsOfFacts = set[tuple[int, str, str]]
+
+
+def respecting(made: Iterable[MadeExample], replaced: PairsOfFacts, taken_away: PairsOfFacts) -> list[MadeExample]:
+    """The examples without those that live on under a person's words; what a person took away waits for a decision."""
+    kept = []
+    for example in made:
+        pair = (example.fact_id, example.question, example.answer)
+        if pair in taken_away:
+            flags = (*example.flags, "taken_away")
+            kept.append(example.model_copy(update={"flags": flags, "status": "pending"}))
+        elif pair not in replaced:
+            kept.append(example)
+    return kept

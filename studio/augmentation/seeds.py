@@ -65,7 +65,7 @@ def add_pairs(db: sqlite3.Connection, dataset_id: int, pairs: Sequence[tuple[str
     new: list[tuple[NewFact, Pair]] = []
     for title, pair in pairs:
         question, answer = pair.question.strip(), pair.answer.strip()
-        if not question or not answer or not is_storable(question + answer) or folded(question) in known:
+        if not question or not answer or not is_storable(question + answer + pair.subject) or folded(question) in known:
             continue
         known.add(folded(question))
         fact = NewFact(subject=pair.subject.strip(), tags=json.dumps([title], ensure_ascii=False))

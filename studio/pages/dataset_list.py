@@ -24,7 +24,8 @@ from studio.pages.shell import Shell, moment
 
 PAGE_SIZE = 50
 Values = dict[Any, Any]  # what a person has said, by component
-Pending = tuple[str, list[int] | None]  # what to do, and to which examples; None for all that are shown
+# What to do, to which ids or to all that a filter's dump shows, and how many those were when it was asked.
+Pending = tuple[str, list[int] | dict[str, Any], int]
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,16 @@ def _wire(handlers: "_List", shell: Shell, parts: Parts) -> None:
     }  # fmt: skip
     view = [parts.table, parts.number]
     shell.changed.change(handlers.on_show, said, [*view, parts.counts, parts.filters], **QUIET)
-    parts.search.change(handlers.on_search, said, [*view, parts.filters], trigger_mode="always_last", **QUIET)
+    unasked = [parts.confirm, parts.pending]
+    shown = [*view, parts.filters, *unasked]
+    parts.search.change(handlers.on_search, said, shown, trigger_mode="always_last", **QUIET)
     # An event carries which filter it is: of several in a row none may be left out.
-    parts.filters.input(handlers.on_filter, said, [*view, parts.filters, parts.asked], trigger_mode="multiple", **QUIET)
+    parts.filters.input(handlers.on_filter, said, [*shown, parts.asked], trigger_mode="multiple", **QUIET)
     parts.table.select(handlers.on_select, None, handlers.editing.editor.parts(), **QUIET)
-    asking = [*view, parts.confirm, parts.pending, shell.changed]
+    asking = [*view, *unasked, shell.changed]
     parts.table.click(handlers.on_table, said, asking, **QUIET)
-    parts.confirm.click(handlers.on_confirm, said, [parts.confirm, parts.pending, shell.changed], **QUIET)
-    wished = [parts.search, parts.asked, parts.number, shell.section, shell.changed]
+    parts.confirm.click(handlers.on_confirm, said, [*unasked, shell.changed], **QUIET)
+    wished = [parts.search, parts.asked, parts.number, *unasked, shell.section, shell.changed]
     shell.filter.change(handlers.on_wish, shell.filter, wished, **QUIET)
 
 
@@ -113,14 +116,14 @@ class _List:
         values = {**values, self.parts.number: 1}
         if values[self.shell.dataset] is None:
             return {}
-        return {**self._page(values, request), **self._filters(values, locale(request))}
+        return {**self._page(values, request), **self._filters(values, locale(request)), **self._unasked()}
 
     @shows_errors
     def on_filter(self, values: Values, event: gr.EventData, request: gr.Request) -> Values:
         asked = {name: value for name, value in dict(event.asked).items() if value not in ("", None)}
         values = {**values, self.parts.asked: asked, self.parts.number: 1}
         drawn_anew = self._filters(values, locale(request))
-        return {**self._page(values, request), **drawn_anew, self.parts.asked: asked}
+        return {**self._page(values, request), **drawn_anew, **self._unasked(), self.parts.asked: asked}
 
     def on_wish(self, wish: tuple[dict[str, Any], int]) -> Values:
         """Another panel opens the list on what it asks for."""
@@ -130,6 +133,7 @@ class _List:
             self.parts.search: search,
             self.parts.asked: {name: value for name, value in asked.items() if value not in ("", None)},
             self.parts.number: 1,
+            **self._unasked(),
             self.shell.section: ("list", moment()),
             self.shell.changed: moment(),
         }
@@ -143,20 +147,20 @@ class _List:
         action, ids = str(told.get("bulk")), told.get("ids")
         if action not in BULK:
             return {}
-        pending: Pending = (action, None if ids is None else [int(key) for key in ids])
+        chosen = self._filter(values).model_dump() if ids is None else [int(key) for key in ids]
         if action in get_args(ExampleStatus) and ids is not None:  # undo is one click, a question would be one too
-            return self._run(pending, "", values, request)
-        dataset, selection = values[self.shell.dataset], self._selection(pending, values)
-        number = self.datasets.count(dataset, selection)
-        going = self.datasets.deletion_count(dataset, selection) if action == "delete" else number
-        question = confirm_bar(action, going, takes_facts=going > number, locale=locale(request))
-        return {self.parts.confirm: question, self.parts.pending: pending}
+            return self._run((action, chosen, len(ids)), "", values, request)
+        return self._ask(action, chosen, values, request)
 
     @shows_errors
     def on_confirm(self, values: Values, event: gr.EventData, request: gr.Request) -> Values:
         pending = values[self.parts.pending]
         if not event.run or pending is None:
-            return {self.parts.confirm: "", self.parts.pending: None}
+            return self._unasked()
+        action, chosen, number = pending
+        if self._going(action, chosen, values)[1] != number:  # somebody has changed the dataset meanwhile
+            tell("dataset_page.number_changed", request, number=f"{number:,}")
+            return self._ask(action, chosen, values, request)
         return self._run(pending, str(event.tag), values, request)
 
     @shows_errors
@@ -166,8 +170,8 @@ class _List:
     def on_open(self, request: gr.Request) -> Values:
         """Another dataset: nothing of the last one is asked for or chosen."""
         parts = self.parts
-        cleared: Values = {parts.number: 1, parts.asked: {}, parts.pending: None, parts.confirm: ""}
-        return {**cleared, **self.editing.filled(None, request)}
+        cleared: Values = {parts.number: 1, parts.asked: {}}
+        return {**cleared, **self._unasked(), **self.editing.filled(None, request)}
 
     @shows_errors
     def on_undo(self, dataset: str | None, person: str, request: gr.Request) -> int:
@@ -179,8 +183,20 @@ class _List:
     def _filter(self, values: Values) -> Filter:
         return Filter.model_validate({**values[self.parts.asked], "search": values[self.parts.search] or ""})
 
-    def _selection(self, pending: Pending, values: Values) -> Selection:
-        return self._filter(values) if pending[1] is None else pending[1]
+    def _ask(self, action: str, chosen: Any, values: Values, request: gr.Request) -> Values:
+        """The question with the number of examples that would change."""
+        number, going = self._going(action, chosen, values)
+        question = confirm_bar(action, going, takes_facts=going > number, locale=locale(request))
+        return {self.parts.confirm: question, self.parts.pending: (action, chosen, going)}
+
+    def _unasked(self) -> Values:
+        return {self.parts.confirm: "", self.parts.pending: None}
+
+    def _going(self, action: str, chosen: Any, values: Values) -> tuple[int, int]:
+        """How many examples were chosen, and how many change: a deleted seed takes its fact along."""
+        dataset, selection = values[self.shell.dataset], _selection(chosen)
+        number = self.datasets.count(dataset, selection)
+        return number, self.datasets.deletion_count(dataset, selection) if action == "delete" else number
 
     def _page(self, values: Values, request: gr.Request) -> Values:
         filter, number = self._filter(values), values[self.parts.number]
@@ -195,7 +211,7 @@ class _List:
 
     def _run(self, pending: Pending, tag: str, values: Values, request: gr.Request) -> Values:
         """Do what was asked for, in one step that can be undone, and say how many it was."""
-        action, selection = pending[0], self._selection(pending, values)
+        action, selection = pending[0], _selection(pending[1])
         dataset, person = values[self.shell.dataset], values[self.shell.person]
         if action == "tag":
             number = self.datasets.add_tag(dataset, selection, tag, person)
@@ -204,4 +220,8 @@ class _List:
         else:
             number = self.datasets.set_status(dataset, selection, cast(ExampleStatus, action), person)
         tell(f"dataset_page.did_{action}", request, number=f"{number:,}")
-        return {self.parts.confirm: "", self.parts.pending: None, self.shell.changed: moment()}
+        return {**self._unasked(), self.shell.changed: moment()}
+
+
+def _selection(chosen: list[int] | dict[str, Any]) -> Selection:
+    return Filter.model_validate(chosen) if isinstance(chosen, dict) else chosen

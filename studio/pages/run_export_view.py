@@ -1,5 +1,6 @@
 """What a finished run can be written out as, and where each export stands, as HTML; not how any of it is made."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from studio.pages.markup import bar, element, notice, words
 from training.contract import RunConfig
 from training.errands import ExportKind, ExportStatus
 
+# There where a template of ours stands in for the base's own.
+TEMPLATE = "chat_template.jinja"
 FORM_JS = """
 element.addEventListener('click', (event) => {
   const act = event.target.closest('button')?.dataset.act;
@@ -34,7 +37,10 @@ def export_form(locale: str) -> str:
 
 def adapter_lines(run_id: str, adapter: Path, config: RunConfig, locale: str) -> str:
     """Where the adapter lies, and the line that serves it."""
-    command = f"vllm serve {config.base_model} --enable-lora --max-lora-rank {config.lora_r}"
+    rank = json.loads((adapter / "adapter_config.json").read_text("utf-8"))["r"]  # on top of another it has both
+    command = f"vllm serve {config.base_model} --enable-lora --max-lora-rank {rank}"
+    if (adapter / TEMPLATE).is_file():
+        command += f" --chat-template {adapter / TEMPLATE}"
     command += f" --lora-modules {run_id}={adapter}"
     where = words(text("run_export_page.folder", locale), "oboe-muted") + words(str(adapter), name="code")
     serve = words(text("run_export_page.serve", locale), "oboe-muted") + words(command, name="code")

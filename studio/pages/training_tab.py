@@ -178,6 +178,8 @@ class _Training:
 
     @shows_errors
     def on_tick(self, curve: Curve, request: gr.Request) -> tuple[Any, ...]:
+        if curve.run_id not in self.runs.ids():  # somebody has deleted it elsewhere
+            return self.on_runs_changed(curve, request)
         return self._watch(curve, request)
 
     @shows_errors

@@ -80,6 +80,21 @@ def test_all_that_a_filter_finds_is_accepted_after_a_question_and_taken_back(who
     whole.locator("[data-choose-all]").click()
     whole.locator("[data-bulk=accepted]").click()
     expect(whole.locator(".oboe-confirm")).to_contain_text("5 例を採用します。")
+    whole.locator("#search textarea").fill("題3は")  # another list: the question was about this one
+    position(whole, 1)
+    expect(whole.locator(".oboe-confirm")).to_have_count(0)
+    whole.locator("#search textarea").fill("")
+    position(whole, 5)
+    whole.locator("input[data-box]").first.click()
+    whole.locator("[data-choose-all]").click()
+    whole.locator("[data-bulk=accepted]").click()
+    first = datasets.page("アニメ", filter=Filter(status="pending")).examples[0]
+    datasets.set_status("アニメ", [first.id], "accepted", author="鈴木")  # somebody else is quicker
+    whole.locator("[data-run=yes]").click()
+    expect(whole.locator(".oboe-confirm")).to_contain_text("4 例を採用します。")
+    datasets.undo("アニメ", "鈴木")
+    whole.locator("[data-run=yes]").click()
+    expect(whole.locator(".oboe-confirm")).to_contain_text("5 例を採用します。")
     whole.locator("[data-run=yes]").click()
     expect(whole.locator("#examples .oboe-empty")).to_be_visible()
     assert datasets.counts("アニメ").pending == 0

@@ -6,6 +6,7 @@ It must not know what becomes of the files.
 
 import gzip
 import os
+import re
 import struct
 import tarfile
 import zipfile
@@ -24,6 +25,11 @@ LARGEST_TOTAL_BYTES = 4 * 2**30
 MOST_FILES = 200_000
 # Prose shrinks to a third, lists to a twentieth; gzip's limit is 1,032. Small archives may hold one file of blanks.
 LARGEST_RATIO = 100
+SYSTEMS_OWN = frozenset(
+    {".DS_Store", ".Spotlight-V100", ".Trashes", ".fseventsd", "__MACOSX", ".git", ".svn", ".hg"}
+    | {".idea", ".vscode", ".obsidian", ".trash", ".ipynb_checkpoints"}
+)
+DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 RATIO_FROM_BYTES = 32 * 2**20
 # What the two readers raise over bytes that are no archive or a damaged one.
 BROKEN = (
@@ -272,13 +278,16 @@ def readable(name: bytes) -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether a file is the system's own: .DS_Store, a Mac's resource forks, the insides of a repository."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    """Whether a file is the system's own: .DS_Store, a Mac's resource forks, the insides of a repository.
+
+    A dot alone hides nothing: .hack is a work.
+    """
+    return any(part in SYSTEMS_OWN or part.startswith("._") for part in PurePosixPath(name).parts)
 
 
 def _require_inside(name: str, archive: str) -> None:
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    if name.startswith(("/", "\\")) or ".." in parts or name[1:2] == ":":
+    if name.startswith(("/", "\\")) or ".." in parts or DRIVE.match(name):
         raise DatasetError("documents.error_escapes", name=excerpt(archive), path=excerpt(name, 80))
 
 
