@@ -64,12 +64,16 @@ def test_metrics_hold_one_line_a_step_and_one_an_evaluation(finished_run: RunFol
 
 def test_the_adapter_is_peft_s_and_names_no_folder_but_the_configured_base(finished_run: RunFolder) -> None:
     assert sorted(path.name for path in finished_run.adapter.iterdir()) == [
+        "README.md",
         "adapter_config.json",
         "adapter_model.safetensors",
         "base.json",
     ]
     settings = json.loads((finished_run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    assert settings["base_model_name_or_path"] == finished_run.read_config().base_model
+    base_model = finished_run.read_config().base_model
+    assert settings["base_model_name_or_path"] == base_model
+    card = (finished_run.adapter / "README.md").read_text(encoding="utf-8").replace(base_model, "")
+    assert "finished after 10 of 10 steps" in card and str(finished_run.root.parent) not in card
     assert set(settings["target_modules"]) == {
         "q_proj",
         "k_proj",
