@@ -54,6 +54,7 @@ class MetricsCallback(TrainerCallback):
         self._started = time.monotonic()
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._left_out_s = 0.0
+        self._half = False
         # (when, tokens so far) after each of the latest steps; evaluations and probes are left out of the time.
         self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW + 1)
 
@@ -62,6 +63,7 @@ class MetricsCallback(TrainerCallback):
     ) -> None:
         """Start the clocks."""
         self._started = time.monotonic() - self._before_s
+        self._half = args.fp16
         self._mark()
         self._report.update(total_steps=state.max_steps)
 
@@ -116,12 +118,12 @@ class MetricsCallback(TrainerCallback):
         )
 
     def _refuse_ruin(self, state: TrainerState, loss: float, grad_norm: float | None) -> None:
-        """End the run before a checkpoint keeps what is ruined. A gradient that is NaN ruins one step before the loss;
-        an infinite one is usual in half precision, where its step is left out."""
+        """End the run before a checkpoint keeps what is ruined. A gradient that is NaN ruins one step before the loss,
+        but for half precision, where the scaler leaves such a step out."""
         told = {"step": state.global_step, "learning_rate": self._peak_learning_rate}
         if not math.isfinite(loss):
             raise RunError("worker.error_loss_not_finite", loss=loss, **told)
-        if grad_norm is not None and math.isnan(grad_norm):
+        if grad_norm is not None and math.isnan(grad_norm) and not self._half:
             raise RunError("worker.error_gradient_not_finite", **told)
 
     def _mark(self) -> None:
@@ -202,6 +204,9 @@ class WeightsFile(Protocol):
         """Take it back."""
 
 
+BEST_KEPT = 3
+
+
 class BestCallback(TrainerCallback):
     """Keeps what is trained as it was at the step that probes found best, and ends the training when they have found
     none better `patience` times; 0 never ends it. It has to come after the probes.
@@ -219,8 +224,9 @@ class BestCallback(TrainerCallback):
         """Keep or end."""
         if self._probes.best_step == state.global_step and state.is_world_process_zero:
             self._folder.mkdir(exist_ok=True)
-            self._weights.write(path := self._path(state.global_step))
-            for other in set(self._folder.glob("best-*")) - {path}:
+            self._weights.write(self._path(state.global_step))
+            # A killed run goes back to a checkpoint, and perhaps to what was best by then.
+            for other in sorted(self._folder.glob("best-*"), key=lambda path: path.stat().st_mtime_ns)[:-BEST_KEPT]:
                 other.unlink()
         if 0 < self._patience <= self._probes.without_better:
             log.info("no better probe since step %s: training ends", self._probes.best_step)

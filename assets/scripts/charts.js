@@ -4,6 +4,7 @@ const SIZE = {tall: 216, low: 136, left: 50, right: 12, top: 10, bottom: 22};
 const SVG = 'http://www.w3.org/2000/svg';
 const SHORTEST_DRAG = 6;
 const WHEEL_WAIT_MS = 150;
+const REDRAW_MS = 3000;
 
 let data = null;
 let range = null;  // [first, last] step; null shows all
@@ -351,11 +352,16 @@ const within = (first, last) => {
 };
 
 let runs = '';
+let redraw = null;
 watch('value', () => {
   const shown = props.value ? JSON.parse(props.value).runs.join(' ') : '';
-  if (shown !== runs) range = null;
-  runs = shown;
-  refresh();
+  if (shown !== runs) {
+    range = null;
+    runs = shown;
+    return refresh();
+  }
+  // To draw all charts anew for every step would take a training machine's own processor from it.
+  redraw ??= setTimeout(() => { redraw = null; refresh(); }, REDRAW_MS);
 });
 new ResizeObserver(draw).observe(element);
 refresh();

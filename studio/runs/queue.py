@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+import psutil
+
 from studio.errors import RunFailed, StudioError
 from studio.runs.about import About, write_about
 from studio.runs.freeze import Frozen
@@ -121,7 +123,8 @@ class RunQueue:
             try:
                 self.advance()
                 self._restore_server()
-            except (StudioError, OSError):  # a full disk, a device that another UI took meanwhile: look again later
+            # A full disk, a device that another UI took meanwhile, a server that will not end: look again later.
+            except (StudioError, OSError, psutil.Error):
                 log.warning("the queue could not go on", exc_info=True)
             pause.wait(self.poll_s)
 
