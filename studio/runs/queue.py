@@ -135,8 +135,9 @@ class RunQueue:
     def _restore_server(self) -> None:
         with handover(self.data_dir):
             found = waiting(self.data_dir)
-            soon = any(map(self.runs.ready, self.ids()))
-            if not found.server_base or soon or self.runs.active() is not None:
+            if not found.server_base or self.runs.active() is not None:
+                return
+            if any(map(self.runs.ready, self.ids())):  # looked at last: a run that has just ended makes the next ready
                 return
             write_waiting(self.data_dir, found.model_copy(update={"server_base": ""}))
         self.restore(found.server_base)
