@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from studio.errors import DownloadFailed, UnknownDownload
 from studio.i18n import text
 from studio.runs.freeze import HUB_ID
-from studio.runs.process import child_environment, end, launch_of, process_of, spawn
-from training.contract import Engine, Launch, replace_text
+from studio.runs.process import child_environment, end, launch_of, launched_in, spawn
+from training.contract import Engine, replace_text
 from training.errands import DownloadConfig, DownloadStatus
 from training.nvidia import nvidia_gpu_present
 
@@ -117,11 +117,7 @@ class Downloads:
     def _process(self, folder: Path) -> psutil.Process | None:
         if child := self._children.get(folder.name):
             child.poll()  # reaps it, so that no zombie stays
-        launch = folder / "launch.json"
-        if not launch.exists():
-            return None
-        started = Launch.model_validate_json(launch.read_bytes())
-        return process_of(started.pid, started.pid_started)
+        return launched_in(folder)
 
 
 def _read(folder: Path) -> DownloadStatus | None:

@@ -12,6 +12,16 @@ from training.contract import Engine, Frozen
 ExportKind = Literal["merged", "gguf", "push"]
 
 
+class ErrandStatus(Frozen):
+    """What every errand says of itself: why it failed, and which process does it."""
+
+    reason: str = Field("", description="English sentence of a failure; the code and values give it in any language.")
+    reason_code: str = ""
+    reason_values: dict[str, str] = Field(default_factory=dict)
+    pid: int | None = None
+    pid_started: float | None = None
+
+
 class DownloadConfig(Frozen):
     """`config.json` of a download: a Hub id, and the engine that will load it, since unsloth swaps some ids."""
 
@@ -19,18 +29,13 @@ class DownloadConfig(Frozen):
     engine: Engine = "auto"
 
 
-class DownloadStatus(Frozen):
+class DownloadStatus(ErrandStatus):
     """`status.json` of a download; `repo` is the repository that is really fetched."""
 
     repo: str
     state: Literal["starting", "downloading", "finished", "cancelled", "failed", "crashed"]
     done_bytes: int = 0
     total_bytes: int = 0
-    reason: str = Field("", description="English sentence of a failure; the code and values give it in any language.")
-    reason_code: str = ""
-    reason_values: dict[str, str] = Field(default_factory=dict)
-    pid: int | None = None
-    pid_started: float | None = None
 
 
 class DatasetRequest(Frozen):
@@ -42,7 +47,7 @@ class DatasetRequest(Frozen):
     most_rows: int = Field(1_000_000, ge=1)
 
 
-class DatasetStatus(Frozen):
+class DatasetStatus(ErrandStatus):
     """`status.json` of a dataset's coming; `config` and `split` are the parts that are really read."""
 
     state: Literal["starting", "reading", "finished", "cancelled", "failed", "crashed"]
@@ -50,11 +55,6 @@ class DatasetStatus(Frozen):
     split: str = ""
     rows: int = 0
     complete: bool = True
-    reason: str = Field("", description="English sentence of a failure; the code and values give it in any language.")
-    reason_code: str = ""
-    reason_values: dict[str, str] = Field(default_factory=dict)
-    pid: int | None = None
-    pid_started: float | None = None
 
 
 class ExportRequest(Frozen):
@@ -66,7 +66,7 @@ class ExportRequest(Frozen):
     repo: str = Field("", description="Repository that a push goes to.")
 
 
-class ExportStatus(Frozen):
+class ExportStatus(ErrandStatus):
     """`status.json` of an export; `checked` says in figures how the merged weights were compared with the adapter."""
 
     state: Literal["starting", "running", "finished", "cancelled", "failed", "crashed"]
@@ -74,8 +74,3 @@ class ExportStatus(Frozen):
     total: int = 0
     path: str = Field("", description="The folder that was written, or the address that was pushed to.")
     checked: dict[str, float] = Field(default_factory=dict)
-    reason: str = Field("", description="English sentence of a failure; the code and values give it in any language.")
-    reason_code: str = ""
-    reason_values: dict[str, str] = Field(default_factory=dict)
-    pid: int | None = None
-    pid_started: float | None = None

@@ -12,12 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 from pydantic import ValidationError
 
 from studio.errors import DatasetError
-from studio.runs.process import child_environment, end, launch_of, process_of, spawn
-from training.contract import Launch, replace_text
+from studio.runs.process import child_environment, end, launch_of, launched_in, spawn
+from training.contract import replace_text
 from training.errands import DatasetRequest, DatasetStatus
 
 FETCH = (sys.executable, "-m", "training.fetch_dataset")
@@ -42,11 +41,11 @@ class HubDatasets:
         """
         folder = self._folder(wanted)
         # One that has said its last word is still on its way out.
-        if _process(folder) is None or _read(folder).state not in UNDER_WAY:
+        if launched_in(folder) is None or _read(folder).state not in UNDER_WAY:
             self._launch(folder, wanted)
         status = DatasetStatus(state="starting")
         while status.state in UNDER_WAY:
-            alive = _process(folder) is not None
+            alive = launched_in(folder) is not None
             status = _read(folder)  # after looking at the process, so that its last word is not missed
             if status.state in UNDER_WAY and not alive:
                 raise DatasetError("files.error_fetch_crashed", repo=wanted.repo)
@@ -59,7 +58,7 @@ class HubDatasets:
     def stop(self, wanted: DatasetRequest) -> None:
         """End the child; what has come is thrown away."""
         folder = self._folder(wanted)
-        if process := _process(folder):
+        if process := launched_in(folder):
             (folder / "stop").touch()
             replace_text(folder / "status.json", DatasetStatus(state="cancelled").model_dump_json())
             end(process)
@@ -96,14 +95,6 @@ class HubDatasets:
             replace_text(folder / "launch.json", launch_of(child).model_dump_json())
         except OSError as error:
             raise DatasetError("files.error_fetch_start", repo=wanted.repo, why=error.strerror or error) from error
-
-
-def _process(folder: Path) -> psutil.Process | None:
-    try:
-        started = Launch.model_validate_json((folder / "launch.json").read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return process_of(started.pid, started.pid_started)
 
 
 def _read(folder: Path) -> DatasetStatus:

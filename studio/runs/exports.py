@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from studio.errors import RunFailed
 from studio.i18n import text
 from studio.runs.freeze import HUB_ID
-from studio.runs.process import child_environment, end, launch_of, process_of, spawn
+from studio.runs.process import child_environment, end, launch_of, launched_in, spawn
 from studio.runs.registry import Runs, has_adapter
-from training.contract import Launch, replace_text
+from training.contract import replace_text
 from training.errands import ExportKind, ExportRequest, ExportStatus
 
 EXPORT = (sys.executable, "-m", "training.export")
@@ -93,11 +93,7 @@ class RunExports:
     def _lives(self, folder: Path) -> psutil.Process | None:
         if child := self._children.get(folder):
             child.poll()  # reaps it, so that no zombie stays
-        launch = folder / "launch.json"
-        if not launch.exists():
-            return None
-        started = Launch.model_validate_json(launch.read_bytes())
-        return process_of(started.pid, started.pid_started)
+        return launched_in(folder)
 
 
 def _read(folder: Path) -> ExportStatus:

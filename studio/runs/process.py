@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
+from pydantic import ValidationError
 
 from training.contract import PROJECT_ROOT, Launch
 
@@ -50,6 +51,15 @@ def process_of(pid: int | None, pid_started: float | None) -> psutil.Process | N
         return process if process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
+
+
+def launched_in(folder: Path) -> psutil.Process | None:
+    """The living process that `launch.json` in a folder names, or None."""
+    try:
+        launch = Launch.model_validate_json((folder / "launch.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return process_of(launch.pid, launch.pid_started)
 
 
 def end(process: psutil.Process) -> None:
