@@ -89,6 +89,26 @@ def test_a_newer_check_of_one_browser_ends_its_former_one_and_nobody_elses(check
     assert not psutil.pid_exists(first) and psutil.pid_exists(other)
 
 
+def test_browsers_with_the_same_form_share_a_check_that_the_last_one_ends(checks: Checks) -> None:
+    program(checks, WAITS)
+    key = checks.begin(CONFIG, "one")
+    assert checks.begin(CONFIG, "other") == key
+    (shared,) = checks.pids()
+    checks.begin(CONFIG.model_copy(update={"lora_r": 4}), "one")
+    assert psutil.pid_exists(shared) and checks.result(key) is None
+    checks.begin(CONFIG.model_copy(update={"lora_r": 8}), "other")
+    assert not psutil.pid_exists(shared)
+
+
+def test_a_browser_that_joins_a_check_leaves_its_own(checks: Checks) -> None:
+    program(checks, WAITS)
+    checks.begin(CONFIG, "one")
+    checks.begin(CONFIG.model_copy(update={"lora_r": 4}), "other")
+    left, joined = checks.pids()
+    checks.begin(CONFIG.model_copy(update={"lora_r": 4}), "one")
+    assert not psutil.pid_exists(left) and psutil.pid_exists(joined)
+
+
 def test_targets_that_somebody_named_are_looked_up_before_a_start(checks: Checks) -> None:
     finding = {
         "code": "worker.error_expert_dropout",
@@ -100,6 +120,15 @@ def test_targets_that_somebody_named_are_looked_up_before_a_start(checks: Checks
     assert not checks.root.exists()
     with pytest.raises(RunFailed, match="dropout"):
         checks.refuse_targets([CONFIG, CONFIG.model_copy(update={"target_modules": ("experts",)})])
+
+
+def test_the_targets_of_a_sweep_are_looked_up_once(checks: Checks) -> None:
+    named = CONFIG.model_copy(update={"target_modules": ("attention",)})
+    swept = [named.model_copy(update={"learning_rate": rate}) for rate in (1e-4, 2e-4, 5e-4)]
+    checks.refuse_targets(swept)
+    assert len(list(checks.root.iterdir())) == 1
+    checks.refuse_targets([swept[0], named.model_copy(update={"lora_dropout": 0.1})])
+    assert len(list(checks.root.iterdir())) == 2
 
 
 def test_a_check_that_takes_too_long_is_ended_and_told(checks: Checks, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,11 @@ def test_a_list_of_values_is_one_run_each_named_after_its_value() -> None:
     assert not {"base_model", "packing", "target_modules"} & set(swept_fields())
 
 
+def test_large_numbers_that_differ_little_are_runs_of_their_own() -> None:
+    found = plan({**BASE, "name": "s", "seed": [1_000_001, 1_000_002, 2_147_483_647]})
+    assert [config.name for config in found.configs] == ["s seed=1000001", "s seed=1000002", "s seed=2147483647"]
+
+
 def test_the_name_of_a_swept_run_stays_within_its_bound() -> None:
     found = plan({**BASE, "name": "長" * 80, "lora_r": [4, 8]})
     for config in found.configs:

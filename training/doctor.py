@@ -26,10 +26,11 @@ SEES_ACROSS = "gpt_oss"
 DEMO_BASE, DEMO_REPLAY = "assets/demo/model", "assets/demo/replay.jsonl"
 GENERAL_REPLAY = "assets/demo/general.jsonl"
 
+MOST_EPOCHS = 1000.0
+
 # What a refusal by the worker's own code is remedied with.
 REMEDIES: dict[str, dict[str, FieldValue]] = {
     "worker.error_target_unmatched": {"target_modules": USUAL_TARGETS},
-    "worker.error_experts_closed": {"target_modules": ("attention",)},
     "worker.error_expert_dropout": {"lora_dropout": 0.0},
     "worker.error_gpt_oss_needs_unsloth": {"engine": "unsloth"},
     "worker.error_four_bits": {"engine": "unsloth"},
@@ -78,8 +79,11 @@ def _targets(config: RunConfig, found: Preflight) -> Iterator[Finding]:
     told = {"base_model": config.base_model, "available": ", ".join(found.available)}
     if found.unmatched:
         yield _refuse("worker.error_target_unmatched", words=", ".join(found.unmatched), **told)
+    # The kinds that are there and no others: the usual words would name experts that take no adapter, and be refused.
+    kinds = tuple(kind for kind in USUAL_TARGETS if kind in found.available)
+    wanted: dict[str, FieldValue] = {"target_modules": kinds} if kinds else {}
     if found.closed_experts:
-        yield _refuse("worker.error_experts_closed", architecture=found.architecture, **told)
+        yield _refuse("worker.error_experts_closed", wanted, architecture=found.architecture, **told)
     if found.fused_experts and config.lora_dropout > 0:
         yield _refuse("worker.error_expert_dropout", base_model=config.base_model, dropout=config.lora_dropout)
     planned = found.modules
@@ -90,7 +94,7 @@ def _targets(config: RunConfig, found: Preflight) -> Iterator[Finding]:
         fix: dict[str, FieldValue] = {} if found.closed_experts else {"target_modules": USUAL_TARGETS}
         yield _warn("experts_left_out", fix, modules=sum(planned.values()))
     elif planned and set(planned) <= {"attention", "other"}:
-        yield _warn("attention_only", {"target_modules": USUAL_TARGETS})
+        yield _warn("attention_only", wanted if len(kinds) > 1 else None)
 
 
 def _data(config: RunConfig, found: Preflight) -> Iterator[Finding]:
@@ -154,8 +158,9 @@ def _exposures(config: RunConfig, found: Preflight) -> Iterator[Finding]:
     if seen >= FEW_EXPOSURES:
         return
     fix: dict[str, FieldValue] = {"max_steps": -1} if config.max_steps > 0 else {}
-    if not fix:
-        fix = {"num_train_epochs": float(-(-config.num_train_epochs * FEW_EXPOSURES // seen)) if seen else 10.0}
+    if not fix and config.num_train_epochs < MOST_EPOCHS:
+        wanted = -(-config.num_train_epochs * FEW_EXPOSURES // seen) if seen else 10.0
+        fix = {"num_train_epochs": min(float(wanted), MOST_EPOCHS)}
     yield _warn("few_exposures", fix, seen=f"{seen:.1f}", enough=FEW_EXPOSURES)
 
 

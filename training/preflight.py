@@ -4,6 +4,7 @@ No weights are loaded and no GPU is touched: the model is built on the meta devi
 be training meanwhile. It must not know who reads its report.
 """
 
+import json
 import logging
 import random
 import shutil
@@ -131,6 +132,9 @@ def _encode(looked: _Look, tokenizer: "PreTrainedTokenizerBase") -> None:
         name: getattr(mixed, name) for name in ("replayed", "blocks", "trained_tokens", "truncated", "untrained")
     }
     looked.known |= {name: round(number / share) for name, number in counted.items()}
+    if share < 1 and looked.folder.replay.exists():  # of few lines one is drawn at least
+        with looked.folder.replay.open("rb") as lines:
+            looked.known["replayed"] = min(looked.known["replayed"], sum(1 for _ in lines))
     looked.known |= {
         "encoded_share": share,
         "sequences": sequences,
@@ -166,14 +170,28 @@ def _sample(folder: RunFolder) -> Iterator[tuple[RunFolder, float]]:
         part = RunFolder(Path(temporary))
         shutil.copyfile(folder.config, part.config)
         examples = folder.read_examples()
-        facts = sorted({example.fact_id for example in examples})
+        facts = sorted({example.fact_id for example in examples if example.split == "train"})
         kept = set(chosen.sample(facts, max(1, round(share * len(facts))))) if facts else set()
         lines = [example.model_dump_json() + "\n" for example in examples if example.fact_id in kept]
         part.examples.write_text("".join(lines), encoding="utf-8")
         for path in _data_files(folder)[1:]:
-            with path.open(encoding="utf-8") as whole, (part.root / path.name).open("w", encoding="utf-8") as some:
-                some.writelines(line for line in whole if chosen.random() < share)
+            _draw(path, part.root / path.name, share, chosen)
         yield part, share
+
+
+def _draw(whole: Path, part: Path, share: float, chosen: random.Random) -> None:
+    """Copy a share of the lines; where none is drawn, the first, an article cut to the share of the file."""
+    with whole.open(encoding="utf-8") as lines, part.open("w", encoding="utf-8") as drawn:
+        drawn.writelines(line for line in lines if chosen.random() < share)
+    if part.stat().st_size:
+        return
+    with whole.open(encoding="utf-8") as lines:
+        first = next(lines)
+    known = json.loads(first)
+    if "text" in known:
+        kept = share * whole.stat().st_size / len(first.encode())
+        known["text"] = known["text"][: max(1, round(kept * len(known["text"])))]
+    part.write_text(json.dumps(known, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _data_files(folder: RunFolder) -> list[Path]:

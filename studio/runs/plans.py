@@ -109,7 +109,7 @@ def sweep(values: Values, field: str, swept: Sequence[Any]) -> Plan:
     configs = {}
     for value in swept[: MOST_RUNS + 1]:
         config = run_config({**values, field: value})
-        shown = f"{field}={getattr(config, field):g}"
+        shown = f"{field}={getattr(config, field):.12g}"  # `:g` alone rounds a seed of seven digits
         configs[shown] = config.model_copy(update={"name": f"{stem[: 79 - len(shown)]} {shown}".strip()})
     if not 2 <= len(configs) <= MOST_RUNS:
         raise RunFailed("queue.error_sweep_values", field=field, values=len(swept), most=MOST_RUNS)

@@ -32,13 +32,14 @@ POLL_S = 0.1
 REUSED_S = 600.0
 PASSING = ("hub.", "worker.error_base_model")
 KEPT = 30
+DEFAULT_WORDS = RunConfig.model_fields["target_modules"].default
 OF_TARGETS = ("worker.error_target_unmatched", "worker.error_experts_closed", "worker.error_expert_dropout")
 
 
 @dataclass(frozen=True)
 class _Child:
     process: "subprocess.Popen[bytes]"
-    owner: str
+    owners: set[str]  # whoever waits for it; the last one that leaves ends it
     began: float
 
 
@@ -70,7 +71,8 @@ class Preflights:
     def begin(self, config: RunConfig, owner: str) -> str:
         """Start the check of a configuration unless its result is known, and return the key to ask with.
 
-        An owner has one check at a time: its former one ends. Raises StudioError where nothing could be trained.
+        An owner has one check at a time: its former one ends unless another waits for it too. Raises StudioError where
+        nothing could be trained.
         """
         require_base_model(config.base_model)
         # Neither name nor preset changes what is trained.
@@ -78,8 +80,10 @@ class Preflights:
         new = freeze(self.root / f".{uuid.uuid4().hex}", frozen)
         key = _digest(new)
         with self._lock:
-            if not self._runs(key) and not _is_fresh(self.root / key):
-                self._end_checks_of(owner)
+            self._leave_others(owner, key)
+            if self._runs(key):
+                self._children[key].owners.add(owner)
+            elif not _is_fresh(self.root / key):
                 shutil.rmtree(self.root / key, ignore_errors=True)
                 new.rename(self.root / key)
                 self._spawn(key, owner)
@@ -114,11 +118,12 @@ class Preflights:
     def refuse_targets(self, configs: Sequence[RunConfig]) -> None:
         """Raise RunFailed where target modules that somebody named are not there, or cannot be adapted.
 
-        The default words mean whatever exists, so only others are looked up.
+        The default words mean whatever exists, so only others are looked up; once where configurations differ in
+        nothing that decides it.
         """
-        for config in configs:
-            if config.target_modules == RunConfig.model_fields["target_modules"].default:
-                continue
+        named = [config for config in configs if config.target_modules != DEFAULT_WORDS]
+        alike = {(c.base_model, c.engine, c.target_modules, c.lora_dropout > 0): c for c in reversed(named)}
+        for config in alike.values():
             for finding in self.check(config).findings:
                 if finding.code in OF_TARGETS:
                     raise RunFailed(finding.code, **finding.values)
@@ -131,14 +136,18 @@ class Preflights:
             )
         except OSError as error:
             raise RunFailed("runs.error_spawn", reason=str(error)) from error
-        self._children[key] = _Child(process, owner, time.monotonic())
+        self._children[key] = _Child(process, {owner}, time.monotonic())
 
     def _runs(self, key: str) -> bool:
         return key in self._children and self._children[key].process.poll() is None
 
-    def _end_checks_of(self, owner: str) -> None:
-        for key in [key for key, child in self._children.items() if child.owner == owner]:
-            _end(self._children.pop(key))
+    def _leave_others(self, owner: str, key: str) -> None:
+        """The owner's checks but the one of `key`; what nobody waits for any more ends."""
+        for other, child in list(self._children.items()):
+            if other != key and owner in child.owners:
+                child.owners.discard(owner)
+                if not child.owners:
+                    _end(self._children.pop(other))
 
     def _forget_old(self) -> None:
         kept = sorted(self.root.glob("[!.]*"), key=lambda folder: folder.stat().st_mtime, reverse=True)

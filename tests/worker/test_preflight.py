@@ -11,11 +11,13 @@ import pytest
 
 from studio.runs.presets import presets, run_config
 from tests.hub import serving
-from tests.worker.layouts import FULL_SIZE
+from tests.worker.layouts import FULL_SIZE, SMALL, write_configuration
 from tests.worker.running import make_examples, make_run, write_examples
 from tests.worker.tiny import make_tokenizer
-from training import preflight
-from training.contract import PROJECT_ROOT, RunFolder, TrainingDocument
+from training import architecture, lora, preflight
+from training.contract import PROJECT_ROOT, RunConfig, RunFolder, TrainingDocument
+from training.doctor import examine
+from training.lora import DEFAULT_WORDS
 from training.preflight_report import Preflight
 
 GIB = 2**30
@@ -160,6 +162,29 @@ def test_a_max_length_shorter_than_every_prompt_names_one_that_is_long_enough(tm
     assert not found.passed and refusal.fix == {"max_length": 64}
 
 
+@pytest.mark.parametrize("layout", ["dense", "fused", "mixtral", "qwen3-moe", "qwen2-moe"])
+@pytest.mark.parametrize("words", [DEFAULT_WORDS, ("attention",), ("all",), ("mlp", "nonsense"), REPORT_WORDS])
+def test_remedies_come_to_an_end_whatever_the_architecture(layout: str, words: tuple[str, ...], tmp_path: Path) -> None:
+    model = architecture.empty_model(write_configuration(tmp_path, SMALL[layout]), layout)
+    config = RunConfig(dataset="d", base_model=layout, target_modules=words, lora_dropout=0.1, learning_rate=1e-6)
+    for _ in range(8):
+        targets = lora.plan_for(model, config.target_modules, 4).targets
+        known = Preflight(
+            architecture=layout,
+            modules=targets.count(),
+            available=targets.available,
+            unmatched=targets.unmatched,
+            closed_experts=len(targets.closed),
+            fused_experts=bool(targets.parameters),
+        )
+        findings = examine(config, known)
+        fixes = [finding.fix for finding in findings if finding.fix]
+        if not fixes:
+            break
+        config = RunConfig(**(config.model_dump() | fixes[0]))
+    assert not fixes and not [finding.code for finding in findings if finding.severity == "error"]
+
+
 def test_a_large_dataset_is_told_from_a_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_run(tmp_path, "assets/demo/model", max_steps=-1, num_train_epochs=1)
     write_examples(folder, make_examples(200))
@@ -168,6 +193,32 @@ def test_a_large_dataset_is_told_from_a_part_of_it(tmp_path: Path, monkeypatch: 
     assert found.encoded_share == 1 / 8 and found.examples == 600
     assert found.sequences == 600 and found.steps == 150
     assert sorted(path.name for path in folder.root.iterdir()) == ["config.json", "examples.jsonl"]
+
+
+def test_of_one_huge_article_and_little_replay_something_is_sampled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(
+        tmp_path, "assets/demo/model", method="mixed", max_length=64, max_steps=-1, replay_dataset="g", replay_share=0.1
+    )
+    write_documents(folder, 1, sentences=3000)
+    folder.replay.write_text(make_examples(1)[1].model_dump_json() + "\n", encoding="utf-8")
+    whole = preflight.look(folder)
+    monkeypatch.setattr(preflight, "MOST_BYTES", folder.documents.stat().st_size / 4)
+    found = preflight.look(folder)
+    assert not {finding.code for finding in found.findings if finding.severity == "error"}
+    assert found.encoded_share < 0.3 and (found.documents, found.replayed) == (1, 1)
+    assert whole.blocks and found.blocks == pytest.approx(whole.blocks, rel=0.05)
+
+
+def test_a_sample_of_a_large_dataset_holds_facts_that_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run(tmp_path, "assets/demo/model")
+    heldout = [example.model_copy(update={"split": "heldout_fact"}) for example in make_examples(40)[:-4]]
+    write_examples(folder, [*heldout, *make_examples(40)[-4:]])
+    monkeypatch.setattr(preflight, "MOST_BYTES", 100)
+    assert "error_no_examples" not in codes(preflight.look(folder))
 
 
 def test_documents_are_counted_in_blocks(tmp_path: Path) -> None:
@@ -184,6 +235,6 @@ def test_no_documents_is_a_sentence_with_a_remedy(tmp_path: Path) -> None:
     assert refusal.fix == {"method": "sft"} and not found.passed
 
 
-def write_documents(folder: RunFolder, number: int) -> None:
-    texts = [TrainingDocument(id=n, title=f"作品{n}", text="舞台は海辺の町です。" * 3) for n in range(number)]
+def write_documents(folder: RunFolder, number: int, *, sentences: int = 3) -> None:
+    texts = [TrainingDocument(id=n, title=f"作品{n}", text="舞台は海辺の町です。" * sentences) for n in range(number)]
     folder.documents.write_text("".join(text.model_dump_json() + "\n" for text in texts), encoding="utf-8")
