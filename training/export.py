@@ -1,11 +1,12 @@
 """`python -m training.export FOLDER`: writes a finished run out as merged weights or GGUF, or pushes it to the Hub.
 
-Reads FOLDER/config.json, writes FOLDER/status.json and the result below FOLDER; FOLDER/stop ends it. FOLDER is
-exports/<kind> of the run's own folder. It must not know who watches.
+Reads FOLDER/config.json, writes FOLDER/status.json and the result below FOLDER; FOLDER/stop or SIGTERM ends it. FOLDER
+is exports/<kind> of the run's own folder. It must not know who watches.
 """
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,7 +63,7 @@ def main(folder: Path) -> int:
 
 
 def _merged(run: RunFolder, request: ExportRequest, folder: Path, say: Say) -> str:
-    """The merged model's folder; a result that is there already and complete is used again."""
+    """The merged model's folder."""
     # Their import takes seconds, and the status shall say at once that this process lives.
     from training.engines import load_tokenizer
     from training.merging import compare, merge
@@ -87,17 +88,24 @@ def _gguf(run: RunFolder, request: ExportRequest, folder: Path, say: Say) -> str
     """A folder with the GGUF file and the Modelfile that gives Ollama the prompt of the training."""
     converter = _converter()
     merged = Path(_merged(run, request, folder, say))
-    target = folder / "gguf"
-    target.mkdir(exist_ok=True)
-    file = target / f"{request.run}.gguf"
+    target, unfinished = folder / "gguf", folder / "gguf.tmp"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    file = unfinished / f"{request.run}.gguf"
     command = [sys.executable, str(converter), str(merged), "--outfile", str(file), "--outtype", "bf16"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    print(done.stdout)  # noqa: T201 - the log of this process
-    if done.returncode or not file.is_file():
-        last = next((line for line in reversed(done.stdout.splitlines()) if line.strip()), "")
-        raise RunError("export.error_converter", converter=converter, problem=last[:200])
-    (target / "Modelfile").write_text(_modelfile(file.name, merged), "utf-8")
-    shutil.rmtree(merged)  # as large as the GGUF file, and made again when it is asked for
+    try:
+        # An exception kills the converter, a stop as well.
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        print(done.stdout)  # noqa: T201 - the log of this process
+        if done.returncode or not file.is_file():
+            last = next((line for line in reversed(done.stdout.splitlines()) if line.strip()), "")
+            raise RunError("export.error_converter", converter=converter, problem=last[:200])
+        (unfinished / "Modelfile").write_text(_modelfile(file.name, merged), "utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(unfinished, target)
+    finally:  # each is as large as the GGUF file
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(merged, ignore_errors=True)
     return str(target)
 
 
@@ -162,5 +170,10 @@ def _modelfile(file: str, merged: Path) -> str:
     return f'FROM ./{file}\nTEMPLATE """{prompt}"""\nPARAMETER stop "{tokenizer.eos_token}"\nPARAMETER temperature 0\n'
 
 
+def _stop(number: int, frame: object) -> None:
+    raise Stopped
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main(Path(sys.argv[1])))

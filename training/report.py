@@ -13,8 +13,12 @@ from training.contract import RunFolder, RunStatus, now, replace_text
 STEP_INTERVAL_S = 0.5
 # Room that is given back for the last words on a full disk.
 RESERVE_BYTES = 64 * 2**10
-# What a process that goes on with a run keeps of the one before it: memory ran out with anything larger.
-KEPT = {"per_device_train_batch_size", "gradient_accumulation_steps", "out_of_memory_retries"}
+# What a process that goes on with a run keeps of the one before it: memory ran out with anything larger, and until it
+# trains the run stands where it stood.
+KEPT = {
+    *("per_device_train_batch_size", "gradient_accumulation_steps", "out_of_memory_retries"),
+    *("step", "total_steps", "train_loss", "eval_loss"),
+}
 
 
 class Report:

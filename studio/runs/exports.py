@@ -37,11 +37,13 @@ class RunExports:
         """Start an export, replacing an earlier one of its kind.
 
         Raises:
-            RunFailed: the run has no adapter, an export of it is under way, or `repo` is no Hub id.
+            RunFailed: the run has no adapter or trains on, an export of it is under way, or `repo` is no Hub id.
         """
         run = self.runs.folder(run_id)
         if not has_adapter(run):
             raise RunFailed("export.error_unfinished", run=run_id)
+        if not self.runs.status(run_id).ended:
+            raise RunFailed("export.error_running", run=run_id)
         if kind == "push" and not HUB_ID.fullmatch(repo.strip()):
             raise RunFailed("export.error_repo", repo=repo.strip())
         request = ExportRequest(run=run_id, kind=kind, base_model=base_model.strip(), repo=repo.strip())
@@ -60,13 +62,15 @@ class RunExports:
         return {kind: status for kind, status in found.items() if status is not None}
 
     def cancel(self, run_id: str) -> None:
-        """End the export of a run that is under way."""
+        """End the export of a run that is under way, and delete what it had written."""
         run = self.runs.folder(run_id)
         for kind in KINDS:
             folder = run.exports / kind
             if process := self._lives(folder):
                 (folder / "stop").touch()
                 end(process)  # a merge or an upload looks for the file too seldom
+                for half in filter(Path.is_dir, folder.iterdir()):
+                    shutil.rmtree(half, ignore_errors=True)
 
     def _launch(self, folder: Path, request: ExportRequest) -> None:
         shutil.rmtree(folder, ignore_errors=True)

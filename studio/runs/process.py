@@ -6,6 +6,7 @@ Knows the operating system, not what a child does.
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -63,15 +64,16 @@ def launched_in(folder: Path) -> psutil.Process | None:
 
 
 def end(process: psutil.Process) -> None:
-    """Ask a process to end, insist after a while, and return when it is gone."""
+    """Ask a process and those that it started to end, insist after a while, and return when all are gone."""
     try:
-        process.terminate()
-        process.wait(TERMINATE_WAIT_S)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(TERMINATE_WAIT_S)
+        family = [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return
+    for ask in (psutil.Process.terminate, psutil.Process.kill):
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                ask(member)
+        _, family = psutil.wait_procs(family, TERMINATE_WAIT_S)
 
 
 def child_environment(data_dir: Path) -> dict[str, str]:

@@ -15,7 +15,11 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
+from studio.runs.exports import RunExports
+from studio.runs.process import process_of
+from tests.test_runs import runs_in
 from tests.worker.layouts import make_model
+from tests.worker.running import wait_until
 from training import merging
 from training.card import write_card
 from training.contract import PROJECT_ROOT, ProbeRecord, RunFolder
@@ -27,6 +31,14 @@ CONVERTS = """#!/usr/bin/env python3
 import sys
 assert (__import__("pathlib").Path(sys.argv[1]) / "config.json").is_file()
 open(sys.argv[sys.argv.index("--outfile") + 1], "wb").write(b"GGUF")
+"""
+NEVER_ENDS = """#!/usr/bin/env python3
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+outfile = pathlib.Path(sys.argv[sys.argv.index("--outfile") + 1])
+outfile.write_bytes(b"GGUF")
+(outfile.parents[1] / "converter").write_text(str(os.getpid()))
+time.sleep(60)
 """
 FAILS = "#!/usr/bin/env python3\nimport sys\nsys.exit('Model TinyForCausalLM is not supported')\n"
 
@@ -111,6 +123,25 @@ def test_a_converter_makes_gguf_and_ollama_gets_the_prompt_of_the_training(
     assert (Path(status.path) / "run-1.gguf").read_bytes() == b"GGUF"
     modelfile = (Path(status.path) / "Modelfile").read_text("utf-8")
     assert "<|start|>user<|message|>{{ .Prompt }}<|end|><|start|>assistant" in modelfile
+
+
+def test_a_cancelled_export_leaves_no_converter_at_work_and_nothing_half_written(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(run.root, data / "runs" / "run-1")
+    exports = RunExports(runs_in(data))
+    (tmp_path / "convert_hf_to_gguf.py").write_text(NEVER_ENDS)
+    monkeypatch.setenv("LLAMA_CPP", str(tmp_path))
+    exports.start("run-1", "gguf")
+    folder = data / "runs" / "run-1" / "exports" / "gguf"
+    wait_until(lambda: (folder / "converter").exists() and bool((folder / "converter").read_text()))
+    converter = int((folder / "converter").read_text())
+    assert process_of(converter, None)
+    exports.cancel("run-1")
+    wait_until(lambda: process_of(converter, None) is None, seconds=20)
+    assert exports.status("run-1")["gguf"].state == "cancelled"
+    assert not [path for path in folder.iterdir() if path.is_dir()]
 
 
 class Hub(BaseHTTPRequestHandler):

@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.worker.running import losses, make_run, spawn
+from tests.worker.running import losses, make_run, spawn, wait_until
 from training import checkpoints, launch, worker
 from training.contract import PROJECT_ROOT as ROOT
-from training.contract import MetricRecord, RunFolder
+from training.contract import MetricRecord, RunFolder, RunStatus
 from training.trainer import RunTrainer
 
 pytestmark = pytest.mark.usefixtures("signals_restored")
@@ -27,6 +27,12 @@ STEPS = {"max_steps": 12, "lora_dropout": 0.2, "save_steps": 4}
 def finish(folder: RunFolder) -> RunFolder:
     assert worker.main([str(folder.root)]) == 0, folder.log
     return folder
+
+
+def status_of(folder: RunFolder) -> RunStatus:
+    status = folder.read_status()
+    assert status
+    return status
 
 
 def adapter_of(folder: RunFolder) -> dict[str, torch.Tensor]:
@@ -111,6 +117,19 @@ def test_a_stopped_run_goes_on_from_the_step_of_the_stop(
     assert folder.adapter.is_dir()
     folder.stop.unlink()
     assert_same_course(finish(folder), whole, 7)
+
+
+def test_a_run_that_ends_while_it_loads_again_stands_where_it_stood(killed: RunFolder, tmp_path: Path) -> None:
+    folder = copied(killed, tmp_path)
+    again = spawn(folder)
+    wait_until(lambda: status_of(folder).pid == again.pid)
+    again.kill()
+    again.wait()
+    assert (status_of(folder).state, status_of(folder).total_steps) == ("starting", 12)
+    assert 8 <= status_of(folder).step <= 10
+    folder.stop.touch()
+    status = status_of(finish(folder))
+    assert (status.state, status.step, status.total_steps) == ("stopped", 8, 12)
 
 
 def test_a_failure_at_the_beginning_of_an_epoch_loses_nothing(
