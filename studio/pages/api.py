@@ -21,6 +21,7 @@ from studio.pages.language import locale, shows_errors
 from studio.pages.preflight_json import preflight_json
 from studio.runs import plans
 from studio.runs.speed import expected_seconds, measured_speed
+from studio.runs.stages import outlook
 from training.contract import RunStatus
 
 Json = dict[str, Any]
@@ -127,12 +128,18 @@ class _Api:
         }
 
     @shows_errors
-    def preflight(self, request: gr.Request, dataset: str, config: dict[str, Any] | None = None) -> Json:
-        """What a run would train: modules, what carries loss, lengths, memory, and what speaks against the start."""
-        asked = self._plan_of(dataset, config).configs[0]
+    def preflight(
+        self, request: gr.Request, dataset: str, config: dict[str, Any] | list[dict[str, Any]] | None = None
+    ) -> Json:
+        """What a run would train: modules, what carries loss, lengths, memory, and what speaks against the start.
+
+        Of a chain the first run is checked so; `later` tells of each other stage what the data and settings show.
+        """
+        plan = self._plan_of(dataset, config)
+        asked, beside = plan.configs[0], outlook(self._studio.runs, self._studio.preflights.source, plan)
         found = self._studio.preflights.check(asked)
         speed = measured_speed(self._studio.runs, asked.base_model)
-        return preflight_json(found, expected_seconds(asked, found, speed), locale(request))
+        return preflight_json(found, expected_seconds(asked, found, speed), locale(request), beside)
 
     @shows_errors
     def start_run(

@@ -1,7 +1,8 @@
 """The check before training: follows the form, and offers what remedies a finding; it must not know what it checks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
@@ -12,11 +13,13 @@ from studio.pages.language import label, locale
 from studio.pages.markup import whole_number
 from studio.pages.parts import QUIET, drawn
 from studio.pages.plan_form import plan_of
-from studio.pages.preflight_view import FIX_JS, Time, checked, checking, details
+from studio.pages.preflight_view import FIX_JS, Time, Whole, checked, checking, details
 from studio.pages.run_form import Form, shown_value
-from studio.pages.shell import Shell
+from studio.pages.shell import Shell, moment
 from studio.runs.materials import fewer_variants
+from studio.runs.plans import Plan
 from studio.runs.speed import expected_seconds, measured_speed, within
+from studio.runs.stages import Outlook, outlook
 from training.contract import RunConfig
 from training.doctor import examine
 from training.preflight_report import Preflight, counts_of, planned_steps
@@ -28,12 +31,26 @@ Values = dict[Any, Any]
 
 
 @dataclass(frozen=True)
-class Watch:
-    """What this browser's panel shows: the form's configuration, and the check of it by its key."""
+class Asked:
+    """The form as it was left last, with what the dataset alone tells of it; `moment` tells it from earlier ones."""
 
-    config: RunConfig | None = None
+    moment: int = 0
+    plan: Plan | None = None
+    known: Preflight = field(default_factory=Preflight)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What this browser's panel shows: the check of a form, by its key, and what became of it.
+
+    Only the timer writes it and only the form writes Asked, so a late answer about an old form loses no newer one.
+    """
+
+    moment: int = 0
     key: str = ""
+    outlook: Outlook = field(default_factory=Outlook)
     found: Preflight | None = None
+    failed: bool = False
 
 
 def build_preflight_panel(studio: Studio, shell: Shell, tab: gr.Tab, form: Form, then: gr.Dropdown) -> gr.Column:
@@ -44,14 +61,15 @@ def build_preflight_panel(studio: Studio, shell: Shell, tab: gr.Tab, form: Form,
         more = drawn("preflight-more", classes="oboe-stack")
     budget = gr.Textbox(label=label("preflight_page.budget"), max_lines=1, elem_id="preflight-budget")
     timer = gr.Timer(SETTLED_S, active=False)
-    opened, watch = gr.State(False), gr.State(Watch())
+    opened, asked, watch = gr.State(False), gr.State(Asked()), gr.State(Watch())
     handlers = _Panel(studio, form, _Beside(shell.dataset, then, opened))
-    shown, everything = [panel, more, watch, timer], {shell.dataset, then, opened, *form.values()}
+    everything = {shell.dataset, then, opened, *form.values()}
     tab.select(lambda: True, None, opened, **QUIET)
     moved = [opened.change, shell.changed.change, then.change, *(part.change for part in form.values())]
-    gr.on(moved, handlers.on_form, everything, shown, trigger_mode="always_last", **QUIET)
-    timer.tick(handlers.on_tick, [watch, budget], shown, **QUIET)
-    budget.change(handlers.on_budget, [watch, budget], panel, trigger_mode="always_last", **QUIET)
+    gr.on(moved, handlers.on_form, everything, [panel, asked, timer], trigger_mode="always_last", **QUIET)
+    looked = [asked, watch, budget]
+    timer.tick(handlers.on_tick, looked, [panel, more, watch, timer], **QUIET)
+    budget.change(handlers.on_budget, looked, panel, trigger_mode="always_last", **QUIET)
     panel.click(handlers.on_fix, None, list(form.values()), **QUIET)
     return column
 
@@ -76,37 +94,54 @@ class _Panel:
     def on_form(self, values: Values, request: gr.Request) -> Sequence[Any]:
         """What can be told at once; the check begins when the form is left alone."""
         if not values[self.beside.opened]:
-            return [gr.skip()] * 4
-        language = locale(request)
+            return [gr.skip()] * 3
         try:
             typed = {name: values[part] for name, part in self.form.items()} | {"dataset": values[self.beside.dataset]}
-            # Of a chain or a sweep the first run is checked: the others differ in what a person chose.
-            config = plan_of(typed, values[self.beside.then]).configs[0]
-            known = self._known(config)
-        except StudioError:
-            return "", "", Watch(), gr.Timer(active=False)  # the form says what is wrong with it
-        return checking(known, "", language), gr.skip(), Watch(config), gr.Timer(active=True)
+            plan = plan_of(typed, values[self.beside.then])
+        except StudioError:  # the form says what is wrong with it
+            return "", Asked(moment()), gr.Timer(active=True)
+        known = Preflight()
+        with suppress(StudioError):  # the check will say what is wrong with the data
+            known = self._known(plan.configs[0])
+        return checking(known, "", locale(request)), Asked(moment(), plan, known), gr.Timer(active=True)
 
-    def on_tick(self, watch: Watch, budget: str, request: gr.Request) -> Sequence[Any]:
-        """Begin the check of a form that has settled, or show what it found."""
-        if watch.config is None or watch.found is not None:
+    def on_tick(self, asked: Asked, watch: Watch, budget: str, request: gr.Request) -> Sequence[Any]:
+        """Begin the check of a form that has settled, or show what it found.
+
+        The timer rests only when a tick finds the last form's check over, so a form edited meanwhile is always begun.
+        """
+        if watch.moment != asked.moment:
+            return self._begin(asked, request)
+        if watch.failed or watch.found is not None:
             return gr.skip(), gr.skip(), gr.skip(), gr.Timer(active=False)
         try:
-            if not watch.key:
-                key = self.studio.preflights.begin(watch.config, str(request.session_hash))
-                return gr.skip(), gr.skip(), replace(watch, key=key), gr.skip()
             found = self.studio.preflights.result(watch.key)
         except StudioError as error:
-            problem = checking(self._known(watch.config), error.text(locale(request)), locale(request))
-            return problem, "", Watch(), gr.Timer(active=False)
+            return self._failed(asked, error, request)
         if found is None:
             return [gr.skip()] * 4
         watch = replace(watch, found=found)
-        told = self._checked(watch, budget, request)
-        return told, details(found, locale(request)), watch, gr.Timer(active=False)
+        return self._checked(asked, watch, budget, request), details(found, locale(request)), watch, gr.skip()
 
-    def on_budget(self, watch: Watch, budget: str, request: gr.Request) -> Any:
-        return self._checked(watch, budget, request) if watch.found is not None else gr.skip()
+    def _begin(self, asked: Asked, request: gr.Request) -> Sequence[Any]:
+        if asked.plan is None:
+            return "", "", Watch(asked.moment, failed=True), gr.skip()
+        try:
+            # Of a chain or a sweep the first run is checked in full: the others are looked at without their tokens.
+            key = self.studio.preflights.begin(asked.plan.configs[0], str(request.session_hash))
+            whole = outlook(self.studio.runs, self.studio.preflights.source, asked.plan)
+        except StudioError as error:
+            return self._failed(asked, error, request)
+        # Drawn once more: a late answer about the form before may have come over what the form showed.
+        return checking(asked.known, "", locale(request)), gr.skip(), Watch(asked.moment, key, whole), gr.skip()
+
+    def _failed(self, asked: Asked, error: StudioError, request: gr.Request) -> Sequence[Any]:
+        problem = checking(asked.known, error.text(locale(request)), locale(request))
+        return problem, "", Watch(asked.moment, failed=True), gr.skip()
+
+    def on_budget(self, asked: Asked, watch: Watch, budget: str, request: gr.Request) -> Any:
+        is_told = watch.moment == asked.moment and watch.found is not None
+        return self._checked(asked, watch, budget, request) if is_told else gr.skip()
 
     def on_fix(self, event: gr.EventData) -> list[Any]:
         """Put the remedy's values into the form; what they mean is read when the form is."""
@@ -115,18 +150,19 @@ class _Panel:
 
     def _known(self, config: RunConfig) -> Preflight:
         """What the dataset alone tells, with what the doctor says to it."""
-        examples = fewer_variants(self.studio.datasets.frozen_examples(config.dataset, config), config)
-        counts = counts_of(examples)
+        _, examples = self.studio.preflights.source.frozen_examples(config.dataset, config)
+        counts = counts_of(fewer_variants(examples, config))
         steps = planned_steps(config, counts["examples"]) if config.method == "sft" and counts["examples"] else None
         known = Preflight(**counts, steps=steps)
         return known.model_copy(update={"findings": examine(config, known)})
 
-    def _checked(self, watch: Watch, budget: str, request: gr.Request) -> str:
-        assert watch.config is not None and watch.found is not None
-        speed = measured_speed(self.studio.runs, watch.config.base_model)
-        seconds = expected_seconds(watch.config, watch.found, speed)
+    def _checked(self, asked: Asked, watch: Watch, budget: str, request: gr.Request) -> str:
+        assert asked.plan is not None and watch.found is not None
+        config, found = asked.plan.configs[0], watch.found
+        speed = measured_speed(self.studio.runs, config.base_model)
+        seconds = expected_seconds(config, found, speed)
         minutes = whole_number(budget)
         time = Time(seconds, speed, minutes * 60 if minutes else None)
         if seconds is not None and time.budget_s:
-            time = replace(time, ways=within(watch.config, watch.found, seconds, time.budget_s))
-        return checked(watch.found, time, locale(request))
+            time = replace(time, ways=within(config, found, seconds, time.budget_s))
+        return checked(found, time, locale(request), Whole(asked.plan, watch.outlook))

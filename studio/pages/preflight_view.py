@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 from studio.i18n import text
 from studio.pages.markup import button, duration_text, element, facts_line, model_name, notice, size_text, words
-from studio.pages.run_form import shown_value
+from studio.pages.run_form import told_value
+from studio.runs.plans import Plan
+from studio.runs.presets import presets
 from studio.runs.speed import Speed
+from studio.runs.stages import Outlook
+from training.contract import RunConfig
 from training.preflight_report import Bin, FieldValue, Finding, Memory, Piece, Preflight, Rendered
 
 KINDS = {"error": "failed", "warning": "warning", "note": "info"}
@@ -33,6 +37,14 @@ class Time:
     ways: Sequence[dict[str, FieldValue]] = ()
 
 
+@dataclass(frozen=True)
+class Whole:
+    """The plan whose first run was checked, and what speaks against its other runs."""
+
+    plan: Plan
+    outlook: Outlook
+
+
 def checking(found: Preflight, problem: str, locale: str) -> str:
     """What can be told at once, while the check goes on or after it failed."""
     state = (
@@ -42,13 +54,33 @@ def checking(found: Preflight, problem: str, locale: str) -> str:
             "div", '<i class="oboe-icon busy"></i>' + words(text("preflight_page.checking", locale)), "oboe-busy"
         )
     )
-    return _title(found, locale, known=False) + _findings(found, locale) + _figures(found, None, locale) + state
+    head = _title(found.findings, locale, known=False) + _findings(found.findings, locale)
+    return head + _figures(found, None, locale) + state
 
 
-def checked(found: Preflight, time: Time, locale: str) -> str:
-    """What speaks against the start, how much is trained and how long it takes."""
-    head = _title(found, locale, known=True) + _findings(found, locale)
-    return head + _figures(found, time, locale) + _budget(time, locale)
+def checked(found: Preflight, time: Time, locale: str, whole: Whole | None = None) -> str:
+    """What speaks against the start, how much is trained and how long it takes; of a chain, each stage."""
+    first = (*(whole.outlook.first if whole else ()), *found.findings)
+    stages = whole.outlook.later if whole else ()
+    every = (*first, *(finding for _, stage in stages for finding in stage.findings))
+    head = _title(every, locale, known=True) + _findings(first, locale)
+    told = _figures(found, time, locale) + _budget(time, locale)
+    return head + told + (_beside(whole, locale) if whole else "")
+
+
+def _beside(whole: Whole, locale: str) -> str:
+    """What is known of the runs that were not checked in full, and that they were not."""
+    if whole.plan.kind == "sweep":
+        return words(text("preflight_page.sweep", locale, number=len(whole.plan.configs)), "oboe-muted", "p")
+    return "".join(_stage(place, *stage, locale) for place, stage in enumerate(whole.outlook.later, start=2))
+
+
+def _stage(place: int, config: RunConfig, found: Preflight, locale: str) -> str:
+    preset = presets().get(config.preset)
+    title = text("preflight_page.stage", locale, number=place, name=preset.title[locale] if preset else config.preset)
+    body = _findings(found.findings, locale) + _figures(found, None, locale)
+    told = words(text("preflight_page.stage_told", locale), "oboe-muted", "p")
+    return element("section", words(title, name="h4") + body + told, "oboe-stage")
 
 
 def details(found: Preflight, locale: str) -> str:
@@ -56,9 +88,9 @@ def details(found: Preflight, locale: str) -> str:
     return _adapters(found, locale) + _memory(found, locale) + _examples(found, locale) + _lengths(found, locale)
 
 
-def _title(found: Preflight, locale: str, *, known: bool) -> str:
-    errors = sum(finding.severity == "error" for finding in found.findings)
-    warnings = sum(finding.severity == "warning" for finding in found.findings)
+def _title(findings: Sequence[Finding], locale: str, *, known: bool) -> str:
+    errors = sum(finding.severity == "error" for finding in findings)
+    warnings = sum(finding.severity == "warning" for finding in findings)
     chip = ""
     if errors:
         chip = words(text("preflight_page.refused", locale, number=errors), "oboe-chip failed")
@@ -69,14 +101,14 @@ def _title(found: Preflight, locale: str, *, known: bool) -> str:
     return element("div", words(text("preflight_page.title", locale), name="h3") + chip, "oboe-title")
 
 
-def _findings(found: Preflight, locale: str) -> str:
+def _findings(findings: Sequence[Finding], locale: str) -> str:
     return "".join(
         element(
             "div",
             notice(text(finding.code, locale, **finding.values), KINDS[finding.severity]) + _fix(finding, locale),
             "oboe-finding",
         )
-        for finding in found.findings
+        for finding in findings
     )
 
 
@@ -87,7 +119,7 @@ def _fix(finding: Finding, locale: str) -> str:
 def fix_button(fix: dict[str, FieldValue], locale: str) -> str:
     """A button that says which fields it sets to what."""
     parts = [
-        text("preflight_page.set", locale, label=text(f"runs.field_{name}", locale), value=shown_value(value) or "–")
+        text("preflight_page.set", locale, label=text(f"runs.field_{name}", locale), value=told_value(value, locale))
         for name, value in fix.items()
     ]
     return button(text("preflight_page.and", locale).join(parts), data_fix=json.dumps(fix))

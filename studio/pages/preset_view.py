@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.i18n import text
 from studio.pages.markup import element, words
-from studio.pages.run_form import field_id, shown_value
+from studio.pages.run_form import field_id, told_value
 from studio.runs.presets import Preset
 
 
@@ -40,5 +40,5 @@ def _departures(preset: Preset, locale: str) -> str:
 
 
 def _change(name: str, start: Any, value: Any, locale: str) -> str:
-    shown = [shown_value(one) or text("presets.none", locale) for one in (start, value)]
-    return text("presets.departure", locale, label=text(f"runs.field_{name}", locale), start=shown[0], value=shown[1])
+    shown = {"start": told_value(start, locale), "value": told_value(value, locale)}
+    return text("presets.departure", locale, label=text(f"runs.field_{name}", locale), **shown)

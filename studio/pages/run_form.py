@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 
+from studio.datasets.versions import Versions
 from studio.i18n import text
 from studio.pages.language import label
 from studio.pages.markup import element, words
@@ -18,12 +19,19 @@ from training.contract import RunConfig
 
 FIRST_PRESET = "demo"
 # The dataset is chosen above the tabs.
-OUTSIDE = frozenset({"dataset", "dataset_version"})
+OUTSIDE = frozenset({"dataset"})
 SHOWN = ("preset", "base_model", "method", "learning_rate", "num_train_epochs", "max_steps")
 GROUPS = {
     "lora": ("target_modules", "lora_r", "lora_alpha", "lora_dropout"),
     "batch": ("per_device_train_batch_size", "gradient_accumulation_steps", "max_length", "packing"),
-    "data": ("variants_per_fact", "heldout_phrasings", "heldout_fact_share", "assistant_only_loss", "seed"),
+    "data": (
+        "dataset_version",
+        "variants_per_fact",
+        "heldout_phrasings",
+        "heldout_fact_share",
+        "assistant_only_loss",
+        "seed",
+    ),
     "replay": ("replay_dataset", "replay_share"),
     "probes": ("probe_questions", "early_stopping_patience", "save_steps"),
     "chain": ("init_run", "stack_adapter"),
@@ -41,8 +49,9 @@ GROUPS = {
     ),
 }
 # A value that is not among the choices may be typed.
-OPEN_CHOICES = ("base_model", "replay_dataset", "init_run")
+OPEN_CHOICES = ("base_model", "replay_dataset", "init_run", "dataset_version")
 NOTHING = (label("training_page.nothing"), "")
+AS_IT_IS = (label("training_page.dataset_as_it_is"), "")
 # General examples that ship with the project.
 SHIPPED_REPLAY = ("assets/demo/general.jsonl", "assets/demo/replay.jsonl")
 Form = dict[str, Any]  # the component of each RunConfig field, in the order shown
@@ -97,12 +106,17 @@ def differences_line(values: Mapping[str, Any], locale: str) -> str:
     items = "".join(
         element(
             "li",
-            words(text("training_page.difference", locale, label=text(f"runs.field_{name}", locale), start=a, value=b))
+            words(_difference(name, told_value(a, locale), told_value(b, locale), locale))
             + element("button", back, "oboe-button", type="button", data_field=name),
         )
         for name, (a, b) in found.items()
     )
     return style + words(text("training_page.differs", locale), "oboe-muted", "p") + element("ul", items, "oboe-list")
+
+
+def _difference(name: str, start: str, value: str, locale: str) -> str:
+    label = text(f"runs.field_{name}", locale)
+    return text("training_page.difference", locale, label=label, start=start, value=value)
 
 
 def _component(name: str, value: Any) -> Any:
@@ -119,8 +133,8 @@ def _component(name: str, value: Any) -> Any:
         choices = [(label(f"preset.{key}"), key) for key in presets()]
         return gr.Dropdown(choices, value=value, **described | {"info": None})
     if name in OPEN_CHOICES:
-        known: list[Any] = base_models() if name == "base_model" else [NOTHING]
-        return gr.Dropdown(known, value=value, allow_custom_value=True, **described)
+        known: dict[str, list[Any]] = {"base_model": base_models(), "dataset_version": [AS_IT_IS]}
+        return gr.Dropdown(known.get(name, [NOTHING]), value=value, allow_custom_value=True, **described)
     if annotation is bool:
         return gr.Checkbox(value, **described)
     if get_origin(annotation) is Literal:
@@ -135,12 +149,15 @@ def field_id(name: str) -> str:
     return f"run-{name.replace('_', '-')}"
 
 
-def open_choices(models: Sequence[str], datasets: Sequence[str], runs: Sequence[str]) -> list[Any]:
+def open_choices(
+    models: Sequence[str], datasets: Sequence[str], runs: Sequence[str], versions: Sequence[Any]
+) -> list[Any]:
     """New choices of the OPEN_CHOICES; the presets' base models and the files that ship are always among them."""
     known: tuple[list[Any], ...] = (
         list(dict.fromkeys([*base_models(), *models])),
         [NOTHING, *datasets, *SHIPPED_REPLAY],
         [NOTHING, *runs],
+        list(versions),
     )
     return [gr.Dropdown(choices=found) for found in known]
 
@@ -160,6 +177,25 @@ def shown_value(value: Any) -> Any:
         mantissa, _, exponent = f"{value:e}".partition("e")
         return f"{float(mantissa):g}e{int(exponent)}"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def version_choices(versions: Versions, dataset: str | None) -> list[Any]:
+    """What of a dataset can be trained: as it is, or one of its versions."""
+    found = versions.all(dataset) if dataset else []
+    return [AS_IT_IS, *((version.name, version.reference) for version in found)]
+
+
+def filled_from(versions: Versions, dataset: str | None) -> dict[str, Any]:
+    """What the form takes over from a dataset: its name, and how somebody has chosen to divide it."""
+    kept = versions.splits(dataset).model_dump(exclude_unset=True) if dataset else {}
+    return {"dataset": dataset} | {name: shown_value(value) for name, value in kept.items()}
+
+
+def told_value(value: Any, locale: str) -> str:
+    """A value in a sentence: a switch is on or off, and what is empty is none."""
+    if isinstance(value, bool):
+        return text("presets.on" if value else "presets.off", locale)
+    return str(shown_value(value)) or text("presets.none", locale)
 
 
 def _same(one: Any, other: Any) -> bool:

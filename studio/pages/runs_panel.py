@@ -14,7 +14,7 @@ from studio.pages.charts import Charts, Curve
 from studio.pages.language import label, locale, shows_errors, tell
 from studio.pages.markup import empty, size_text
 from studio.pages.parts import PRIVATE, QUIET, drawn
-from studio.pages.run_form import FIRST_PRESET, Form, shown_value
+from studio.pages.run_form import FIRST_PRESET, Form, filled_from, shown_value, version_choices
 from studio.pages.runs_view import COMPARISON_JS, RUNS_JS, TOOLS_JS, comparison_view, run_tools, runs_list
 from studio.pages.shell import Shell, moment
 from studio.runs import last_words
@@ -25,9 +25,14 @@ NOTHING_COMPARED = ("", "", Curve())
 
 @dataclass(frozen=True)
 class RunPage:
-    """What the rest of the tab has of runs: the form, the charts, which run is watched, and its tools."""
+    """What the rest of the tab has of runs: the form, the charts, which run is watched, and its tools.
+
+    `then` is what the form lets come after its run, `filled` which dataset's division it has taken.
+    """
 
     form: Form
+    then: gr.Dropdown
+    filled: gr.State
     charts: Charts
     curve: gr.State
     tools: gr.HTML
@@ -61,7 +66,8 @@ def build_runs_panel(studio: Studio, shell: Shell, page: RunPage) -> gr.HTML:
     shell.runs_changed.change(handlers.on_compared_changed, compared, comparison, **QUIET)
     page.tools.submit(handlers.on_describe, None, shell.runs_changed, **PRIVATE)
     page.tools.clear(handlers.on_delete, None, [shell.runs_changed, *beside], **PRIVATE)
-    page.tools.select(handlers.on_clone, None, [*page.form.values(), shell.dataset, shell.changed], **QUIET)
+    copied = [*page.form.values(), page.then, page.filled, shell.dataset, shell.changed]
+    page.tools.select(handlers.on_clone, None, copied, **QUIET)
     return runs
 
 
@@ -133,13 +139,21 @@ class _PastRuns:
 
     @shows_errors
     def on_clone(self, event: gr.EventData, request: gr.Request) -> list[Any]:
-        """The settings of a run in the form, and its dataset where there still is one of that name."""
+        """The settings of a run in the form, and its dataset and version where these still are.
+
+        It is one run that is copied: nothing is to come after it. How the dataset is divided is the run's as well.
+        """
         config = self.runs.config(str(event.run))
         tell("runs_page.cloned", request, run=str(event.run))
         known = config.dataset in self.studio.datasets.names()
-        values = config.model_dump() | {"preset": config.preset if config.preset in presets() else FIRST_PRESET}
+        preset = config.preset if config.preset in presets() else FIRST_PRESET
+        versions = version_choices(self.studio.versions, config.dataset if known else None)
+        version = config.dataset_version if config.dataset_version in dict(versions).values() else ""
+        copied = {name: shown_value(value) for name, value in (config.model_dump() | {"preset": preset}).items()}
+        copied["dataset_version"] = gr.Dropdown(choices=versions, value=version)
+        filled = filled_from(self.studio.versions, config.dataset) if known else gr.skip()
         dataset = [config.dataset, moment()] if known else [gr.skip(), gr.skip()]
-        return [*(shown_value(values[name]) for name in self.fields), *dataset]
+        return [*(copied[name] for name in self.fields), "", filled, *dataset]
 
     def _list(self, search: str | None, watched: str, language: str) -> str:
         found = self.past.find(search or "", language)

@@ -6,8 +6,9 @@ from itertools import groupby
 from typing import Any
 
 from studio.i18n import text
+from studio.pages.charts_view import MOST_RUNS
 from studio.pages.markup import button, element, figure, model_name, size_text, words
-from studio.pages.run_form import shown_value
+from studio.pages.run_form import told_value
 from studio.pages.run_view import state_word, tone
 from studio.runs.about import About
 from studio.runs.past import Compared
@@ -188,13 +189,16 @@ def comparison_view(compared: Compared, locale: str) -> str:
     """Runs beside one another: how they ended, what they answered, then the settings that differ."""
     close = button(text("runs_page.close", locale), data_close="")
     title = element("div", words(text("runs_page.comparison", locale), name="h3") + close, "oboe-title")
+    if len(compared.names) > MOST_RUNS:
+        told = text("runs_page.most_charted", locale, number=len(compared.names), shown=MOST_RUNS)
+        title += words(told, "oboe-muted", "p")
     heads = element("th", "") + "".join(
         words(name, f"oboe-run-{place % 8}", "th") for place, name in enumerate(compared.names)
     )
     rows = _figure_rows(compared.statuses, locale)
     rows += "".join(_score_row(name, found, locale) for name, found in compared.scores.items())
     rows += "".join(
-        _line(text(f"runs.field_{name}", locale), [shown_value(value) for value in values])
+        _line(text(f"runs.field_{name}", locale), [told_value(value, locale) for value in values])
         for name, values in compared.settings.items()
     )
     if not compared.settings:

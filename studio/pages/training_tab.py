@@ -27,9 +27,10 @@ from studio.pages.run_form import (
     Form,
     build_run_form,
     differences_line,
+    filled_from,
     open_choices,
     preset_values,
-    shown_value,
+    version_choices,
 )
 from studio.pages.run_view import run_panel
 from studio.pages.runs_panel import RunPage, build_run_tools, build_runs_panel
@@ -70,7 +71,8 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
                 watched = _build_watched(Charts(studio.runs))
                 tools = build_run_tools()
                 build_run_export(studio, shell, watched.curve)
-    runs = build_runs_panel(studio, shell, RunPage(form, watched.charts, watched.curve, tools))
+    filled = gr.State({})
+    runs = build_runs_panel(studio, shell, RunPage(form, then, filled, watched.charts, watched.curve, tools))
     handlers = _Training(studio, shell, form, then, watched.charts)
     parts, everything = list(form.values()), {shell.dataset, then, *form.values()}
     start.click(handlers.on_start, everything, [watched.curve, shell.runs_changed], **PRIVATE)
@@ -78,13 +80,12 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
     moved = [tab.select, shell.changed.change, then.change, *(part.change for part in parts)]
     gr.on(moved, handlers.on_form, everything, [summary, changed, note], trigger_mode="always_last", **QUIET)
     start_of = [form["preset"], shell.dataset]
-    form["preset"].input(handlers.on_preset, start_of, parts, **QUIET)
-    form["preset"].input(handlers.on_next, form["preset"], then, **QUIET)
-    as_preset.click(handlers.on_preset, start_of, parts, **QUIET)
-    filled, splits = gr.State({}), [form[name] for name in Splits.model_fields]
-    shell.changed.change(handlers.on_splits, [*start_of, filled], [filled, *splits], **QUIET)
+    gr.on([form["preset"].input, as_preset.click], handlers.on_preset, start_of, [then, *parts], **QUIET)
+    taken = [form[name] for name in (*Splits.model_fields, "dataset_version")]
+    shell.changed.change(handlers.on_dataset, [*start_of, filled], [filled, *taken], **QUIET)
     changed.click(handlers.on_put_back, form["preset"], parts, **QUIET)
-    tab.select(handlers.on_choices, None, [form[name] for name in OPEN_CHOICES], **QUIET)
+    choices = [form[name] for name in OPEN_CHOICES]
+    tab.select(handlers.on_choices, shell.dataset, choices, **QUIET)
     _wire_watched(handlers, shell, watched, runs)
 
 
@@ -140,10 +141,6 @@ class _Training:
         tell("training_page.started", request, run=run_ids[0])
         return Curve(run_ids[0]), moment()
 
-    def on_next(self, preset: str) -> str:
-        """The preset that is to come after this one, where it names any."""
-        return presets()[preset].then if preset in presets() else ""
-
     def on_form(self, values: Values, request: gr.Request) -> tuple[str, str, str]:
         """What a start would do with the form as it stands; a wrong field is told here, beside it."""
         language = locale(request)
@@ -157,24 +154,37 @@ class _Training:
         return summary, differences_line(shown, language), note
 
     def on_preset(self, preset: str, dataset: str | None) -> list[Any]:
-        values = preset_values(preset) | self._splits_of(dataset)
-        return [values[name] for name in self.form]
+        """The preset's values, and the preset that is to come after it, where it names any."""
+        values = preset_values(preset) | self._filled(dataset)
+        then = presets()[preset].then if preset in presets() else ""
+        return [then, *(values[name] for name in self.form)]
 
-    def on_splits(self, preset: str, dataset: str | None, filled: Values) -> list[Any]:
-        """The form takes how the dataset is divided, once: what a person types over it stays."""
-        kept = self._splits_of(dataset)
-        if kept == filled:
-            return [gr.skip()] * (1 + len(Splits.model_fields))
-        values = preset_values(preset) | kept
-        return [kept, *(values[name] for name in Splits.model_fields)]
+    def on_dataset(self, preset: str, dataset: str | None, filled: Values) -> list[Any]:
+        """The form takes how the dataset is divided, once: what a person types over it stays.
+
+        A version is one of its dataset, so another dataset is trained as it is.
+        """
+        found = self._filled(dataset)
+        if found == filled:
+            return [gr.skip()] * (2 + len(Splits.model_fields))
+        values = preset_values(preset) | found
+        same = {name: found.get(name) for name in Splits.model_fields} == {
+            name: filled.get(name) for name in Splits.model_fields
+        }
+        splits = [gr.skip() if same else values[name] for name in Splits.model_fields]
+        choices = version_choices(self.studio.versions, found["dataset"])
+        of_this = found["dataset"] == filled.get("dataset")
+        return [found, *splits, gr.skip() if of_this else gr.Dropdown(choices=choices, value="")]
 
     def on_put_back(self, preset: str, event: gr.EventData) -> list[Any]:
         values = preset_values(preset)
         return [values[name] if name == event.field else gr.skip() for name in self.form]
 
-    def on_choices(self) -> list[Any]:
-        """What there is to choose from by now: models, datasets to replay, runs to go on from."""
-        return open_choices([model.repo for model in cached()], self.studio.datasets.names(), self.runs.ids())
+    def on_choices(self, dataset: str | None) -> list[Any]:
+        """What there is to choose from by now: models, datasets to replay, runs to go on from, versions to train."""
+        names = self.studio.datasets.names()
+        versions = version_choices(self.studio.versions, dataset if dataset in names else None)
+        return open_choices([model.repo for model in cached()], names, self.runs.ids(), versions)
 
     @shows_errors
     def on_tick(self, curve: Curve, request: gr.Request) -> tuple[Any, ...]:
@@ -221,12 +231,8 @@ class _Training:
         resume = gr.Button(visible=status.state in RESUMABLE)
         return panel, chart, stop, resume, gr.skip() if grown == curve else grown
 
-    def _splits_of(self, dataset: str | None) -> Values:
-        """What somebody has chosen for the dataset, as the form writes it."""
-        if dataset not in self.studio.datasets.names():
-            return {}
-        kept = self.studio.versions.splits(dataset).model_dump(exclude_unset=True)
-        return {name: shown_value(value) for name, value in kept.items()}
+    def _filled(self, dataset: str | None) -> Values:
+        return filled_from(self.studio.versions, dataset if dataset in self.studio.datasets.names() else None)
 
     def _typed(self, values: Values) -> dict[str, Any]:
         if values[self.dataset] is None:

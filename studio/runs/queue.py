@@ -17,9 +17,10 @@ from studio.runs.about import About, write_about
 from studio.runs.freeze import Frozen
 from studio.runs.lease import handover, waiting, write_waiting
 from studio.runs.plans import Plan
-from studio.runs.registry import Runs, has_adapter
+from studio.runs.registry import Runs
 from studio.runs.resume import require_resumable, resume
-from training.contract import RunConfig, RunFolder, RunState, replace_text, resolve_base_model
+from studio.runs.stages import start_problems
+from training.contract import RunFolder, RunState, replace_text
 
 log = logging.getLogger(__name__)
 POLL_S = 2.0
@@ -44,8 +45,9 @@ class RunQueue:
 
     def submit(self, plan: Plan) -> list[str]:
         """Freeze the plan's runs and queue them; the first starts at once where the device is idle. Their ids."""
-        for config in plan.configs:
-            self._require_first_stage(config)
+        for problem in start_problems(self.runs, plan):
+            if problem is not None:
+                raise problem
         frozen = [self.runs.frozen(config) for config in plan.configs]
         with handover(self.data_dir):
             run_ids = self._keep(plan, frozen)
@@ -169,18 +171,6 @@ class RunQueue:
                 self._forget(run_id)
             raise
         return run_ids
-
-    def _require_first_stage(self, config: RunConfig) -> None:
-        """The run whose adapter is to be trained on must be there, of the same base, and have an adapter or get one."""
-        if not config.init_run:
-            return
-        folder, before = self.runs.folder(config.init_run), self.runs.config(config.init_run)
-        if resolve_base_model(before.base_model) != resolve_base_model(config.base_model):
-            raise RunFailed(
-                "queue.error_other_base", run=config.init_run, theirs=before.base_model, ours=config.base_model
-            )
-        if self.runs.status(config.init_run).ended and not has_adapter(folder):
-            raise RunFailed("queue.error_no_adapter", run=config.init_run)
 
     def _forget(self, run_id: str) -> None:
         folder = RunFolder(self.runs.root / run_id)

@@ -125,6 +125,14 @@ def test_preflight_lists_a_target_that_nobody_has_and_a_start_refuses_it(api: Cl
         api.predict("demo", config, api_name="/start_run")
 
 
+def test_preflight_tells_of_every_stage_of_a_chain(api: Client) -> None:
+    stages = [{"preset": "demo"}, {"learning_rate": 1e-5}, {"stack_adapter": True}, {"lora_r": 8}]
+    found = api.predict("demo", stages, api_name="/preflight")
+    assert [stage["passed"] for stage in found["later"]] == [True, True, False] and not found["passed"]
+    assert "low_learning_rate" in {warning["code"] for warning in found["later"][0]["warnings"]}
+    assert "error_init_shape" in {warning["code"] for warning in found["later"][2]["warnings"]}
+
+
 def test_a_dataset_is_checked(api: Client, tmp_path: Path) -> None:
     path = tmp_path / "doubtful.csv"
     rows = [

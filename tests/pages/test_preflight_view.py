@@ -65,6 +65,11 @@ def test_a_finding_says_why_and_offers_its_remedy_as_a_button() -> None:
     assert fixes == [{"target_modules": ["attention", "mlp"]}, {"learning_rate": 2e-4}]
 
 
+def test_a_remedy_that_switches_something_off_says_so() -> None:
+    off = Finding(code="worker.error_packing", severity="error", values={"base_model": "b"}, fix={"packing": False})
+    assert "パッキングを オフ に" in checked(FOUND.model_copy(update={"findings": (off,)}), UNKNOWN, "ja")
+
+
 def test_special_tokens_are_chips_and_trained_words_are_marked() -> None:
     drawn = details(FOUND, "ja")
     assert '<span class="oboe-token">start</span>' in drawn

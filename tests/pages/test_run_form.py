@@ -6,6 +6,7 @@ import pytest
 from studio.i18n import sentences
 from studio.pages.preset_view import preset_note
 from studio.pages.run_form import (
+    AS_IT_IS,
     GROUPS,
     NOTHING,
     OUTSIDE,
@@ -56,9 +57,11 @@ def test_a_recommended_preset_tells_each_departure_with_its_reason() -> None:
 
 
 def test_the_choices_that_are_open_hold_what_there_is() -> None:
-    models, replayed, started = (part.choices for part in open_choices(["someone/model"], ["anime"], ["sft-1"]))
+    versions = [AS_IT_IS, ("v1", "v1@5f8a")]
+    parts = open_choices(["someone/model"], ["anime"], ["sft-1"], versions)
+    models, replayed, started, frozen = (part.choices for part in parts)
     assert ("someone/model", "someone/model") in models and ("anime", "anime") in replayed
-    assert started == [NOTHING, ("sft-1", "sft-1")]
+    assert started == [NOTHING, ("sft-1", "sft-1")] and frozen == versions
     assert all((PROJECT_ROOT / path).is_file() for path in SHIPPED_REPLAY)
 
 
@@ -69,6 +72,12 @@ def test_digits_in_full_width_are_the_same_number() -> None:
 def test_a_changed_field_is_marked_and_can_be_put_back() -> None:
     line = differences_line(preset_values("demo") | {"lora_r": "8"}, "en")
     assert "#run-lora-r" in line and 'data-field="lora_r"' in line and "16 → 8" in line
+
+
+def test_a_switch_is_told_as_on_or_off_and_nothing_as_none() -> None:
+    line = differences_line(preset_values("demo") | {"packing": True, "assistant_only_loss": False}, "ja")
+    assert "オフ → オン" in line and "オン → オフ" in line
+    assert "なし" in differences_line(preset_values("demo-cpt-sft") | {"replay_dataset": ""}, "ja")
 
 
 def test_what_a_person_typed_is_escaped_in_the_differences() -> None:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from studio.pages.charts_view import MOST_RUNS
 from studio.pages.plan_form import plan_line, plan_of
 from studio.pages.run_form import preset_values
 from studio.pages.runs_view import MOST_LISTED, comparison_view, run_tools, runs_list
@@ -58,6 +59,18 @@ def test_a_comparison_tells_scores_and_the_settings_that_differ() -> None:
     )
     drawn = comparison_view(compared, "ja")
     assert "85 % (17 / 20)" in drawn and "2e-4" in drawn and "attention" in drawn and "<img" not in drawn
+
+
+def test_a_comparison_of_more_runs_than_the_charts_show_says_so() -> None:
+    names = tuple(f"r-{number}" for number in range(20))
+    statuses = (RunStatus(state="finished"),) * 20
+    compared = Compared(
+        run_ids=names, names=names, settings={"packing": (False, True) * 10}, statuses=statuses, scores={}
+    )
+    drawn = comparison_view(compared, "en")
+    assert f"first {MOST_RUNS} of these 20 runs" in drawn and "<td>off</td>" in drawn
+    few = {name: value[:2] for name, value in compared.model_dump(include={"run_ids", "names", "statuses"}).items()}
+    assert "first" not in comparison_view(Compared(**few, settings={}, scores={}), "en")
 
 
 def test_the_form_says_what_a_start_would_queue() -> None:
