@@ -21,7 +21,8 @@ FACTS = [{"question": f"作品{number}の主人公は誰ですか？", "answer":
 
 
 def config(**changes: object) -> RunConfig:
-    return RunConfig(**({"dataset": "anime", "base_model": "someone/model", "probe_questions": 4} | changes))
+    usual = {"dataset": "anime", "base_model": "someone/model", "probe_questions": 4, "num_train_epochs": 1}
+    return RunConfig(**(usual | changes))
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,18 @@ def test_replay_is_what_the_method_can_read(materials, method, name, kinds) -> N
     lines = list(frozen.replay)
     assert {type(line) for line in lines} == kinds
     assert len(lines) == {"sft": 12, "cpt": 6, "mixed": 18}[method]
+
+
+@pytest.mark.parametrize(("changes", "lines"), [
+    ({"num_train_epochs": 2, "replay_share": 0.25}, 2 * 4),
+    ({"num_train_epochs": 2, "replay_share": 0.25, "packing": True}, 4),  # packed once: no epoch can have others
+    ({"max_steps": 5, "replay_share": 0.25, "per_device_train_batch_size": 8}, 3 * 4),
+    ({"num_train_epochs": 50, "replay_share": 0.25}, 20 - 4),
+    ({"num_train_epochs": 50, "replay_share": 0.25, "method": "mixed", "replay_dataset": "library"}, 6),
+])  # fmt: skip
+def test_each_epoch_replays_others_as_far_as_there_are_any(materials, changes, lines) -> None:
+    frozen = gather(materials, config(**({"replay_dataset": "general", "gradient_accumulation_steps": 1} | changes)))
+    assert len(list(frozen.replay)) == lines
 
 
 def test_the_same_seed_draws_the_same_replay(materials) -> None:

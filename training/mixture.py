@@ -19,7 +19,7 @@ from training.data import IGNORED, encode_examples
 from training.documents import cut
 from training.errors import RunError
 from training.packing import Collator, Layout, Piece
-from training.sampling import SpreadBatches, useful_share
+from training.sampling import SpreadBatches, Turns, useful_share
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,13 +35,15 @@ class TrainingData:
     """What is trained in one epoch, and what was counted on the way.
 
     `train` has one sequence a row (input_ids, labels, and seq_lengths of the pieces it holds); `subjects` are what each
-    is about, as numbers. `packs_examples` says whether a sequence may hold several examples.
+    is about, as numbers. `packs_examples` says whether a sequence may hold several examples. Replayed examples of which
+    there are more than an epoch has room for take turns.
     """
 
     train: Dataset
     evaluation: Dataset | None
     subjects: list[frozenset[int]]
     seed: int
+    turns: Turns
     packs_examples: bool
     facts: int
     examples: int
@@ -53,9 +55,14 @@ class TrainingData:
     untrained: int
     useful_token_share: float
 
+    @property
+    def sequences(self) -> int:
+        """How many of an epoch."""
+        return len(self.train) - self.turns.waiting + self.turns.seen
+
     def sampler(self, batch_size: int) -> SpreadBatches:
         """The order of the sequences; `batch_size` is what one optimizer step sees, over all processes."""
-        return SpreadBatches(_lengths(self.train), self.subjects, batch_size, seed=self.seed)
+        return SpreadBatches(_lengths(self.train), self.subjects, batch_size, seed=self.seed, turns=self.turns)
 
     def collator(self, model: Any, tokenizer: "PreTrainedTokenizerBase") -> Collator:
         """What makes batches of the sequences as this model, ready to be trained, needs them.
@@ -112,21 +119,26 @@ def load(folder: RunFolder, config: RunConfig, tokenizer: "PreTrainedTokenizerBa
     heldout = material.heldout if tokenizer.chat_template or config.method != "cpt" else []
     held = _encode(tokenizer, config, heldout, range(len(heldout)))
     train, subjects = _dataset(rows), [frozenset(piece.subject for piece in row) for row in rows]
+    turns = _turns(material, len(replay.pieces), config)
+    unseen = turns.waiting - turns.seen
+    tokens = [sum(int((piece.labels != IGNORED).sum()) for piece in row) for row in rows]
+    of_unseen = sum(tokens[len(tokens) - turns.waiting :]) * unseen / max(1, turns.waiting)
     return TrainingData(
         train=train,
         evaluation=_dataset([[piece] for piece in held.pieces]) if held.pieces else None,
         subjects=subjects,
         seed=config.seed,
+        turns=turns,
         packs_examples=config.packing and bool(short),
         facts=len(numbers),
         examples=len(material.examples),
         documents=len(material.documents),
         blocks=sum(len(row) > 1 or row[0].subject >= first for row in rows),
-        replayed=len(replay.pieces) + len(material.replayed_documents),
-        trained_tokens=sum(int((piece.labels != IGNORED).sum()) for row in rows for piece in row),
+        replayed=len(replay.pieces) - unseen + len(material.replayed_documents),
+        trained_tokens=sum(tokens) - round(of_unseen),
         truncated=encoded.truncated + replay.truncated,
         untrained=encoded.untrained + replay.untrained,
-        useful_token_share=_useful(_lengths(train), subjects, config),
+        useful_token_share=_useful(_lengths(train), subjects, config, turns),
     )
 
 
@@ -196,9 +208,18 @@ def _lengths(dataset: Dataset) -> list[int]:
     return [sum(lengths) for lengths in dataset["seq_lengths"]]
 
 
-def _useful(lengths: list[int], subjects: list[frozenset[int]], config: RunConfig) -> float:
+def _turns(material: _Material, replayed: int, config: RunConfig) -> Turns:
+    """Whether replayed examples take turns: those that share sequences with others cannot."""
+    number = len(material.examples) + len(material.documents)
+    share = config.replay_share
+    seen = max(1, round(number * share / (1 - share)))
+    joined = config.packing or bool(material.replayed_documents)
+    return Turns(0, 0) if joined or replayed <= seen else Turns(replayed, seen)
+
+
+def _useful(lengths: list[int], subjects: list[frozenset[int]], config: RunConfig, turns: Turns) -> float:
     """Share of useful tokens of the first epoch, as its batches are padded."""
     size = config.per_device_train_batch_size
     step = size * config.gradient_accumulation_steps * config.num_processes
-    order = list(SpreadBatches(lengths, subjects, step, seed=config.seed))
+    order = list(SpreadBatches(lengths, subjects, step, seed=config.seed, turns=turns))
     return useful_share(lengths, order, size)

@@ -127,7 +127,7 @@ def _encode(looked: _Look, tokenizer: "PreTrainedTokenizerBase") -> None:
     by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
     # The middle one, a short one and the longest: where something is cut or padded, one of them shows it.
     shown = dict.fromkeys(by_length[place] for place in (len(lengths) // 2, len(lengths) // 10, -1))
-    sequences = round(len(lengths) / share)
+    sequences = round(mixed.sequences / share)
     counted = {
         name: getattr(mixed, name) for name in ("replayed", "blocks", "trained_tokens", "truncated", "untrained")
     }
@@ -139,7 +139,7 @@ def _encode(looked: _Look, tokenizer: "PreTrainedTokenizerBase") -> None:
         "encoded_share": share,
         "sequences": sequences,
         "steps": planned_steps(config, sequences),
-        "tokens": round(sum(lengths) / share),
+        "tokens": round(sum(lengths) / len(lengths) * sequences),
         "longest_sequence": max(lengths),
         "useful_token_share": mixed.useful_token_share,
         "histogram": _histogram(lengths),

@@ -147,6 +147,13 @@ def planned_steps(config: RunConfig, sequences: int) -> int:
     return math.ceil(math.ceil(batches / config.gradient_accumulation_steps) * config.num_train_epochs)
 
 
+def planned_epochs(config: RunConfig, sequences: int) -> int:
+    """How often a run goes through this many sequences; one that is begun counts."""
+    if config.max_steps > 0:
+        return math.ceil(config.max_steps / math.ceil(max(1, sequences) / global_batch(config)))
+    return math.ceil(config.num_train_epochs)
+
+
 def total_tokens(config: RunConfig, found: Preflight) -> float | None:
     """Tokens without padding that the whole run reads."""
     if not found.steps or not found.sequences or found.tokens is None:

@@ -1,6 +1,7 @@
 """The order in which sequences are seen; it must not know what they say."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -9,17 +10,32 @@ from torch.utils.data import Sampler
 FEWEST, MOST = 8, 64
 
 
+class Turns(NamedTuple):
+    """How many of the last sequences take turns, and how many of those an epoch sees."""
+
+    waiting: int
+    seen: int
+
+
 class SpreadBatches(Sampler[int]):
     """Indices whose batches hold sequences of similar length about different subjects, in another order each epoch.
 
     `subjects` holds what each sequence is about, as numbers. `batch_size` is what one optimizer step sees, over all
     processes and accumulated passes: so the order stays when a step is divided otherwise. `seed` and epoch alone decide
-    it, so that a resumed run sees what it would have seen.
+    it, so that a resumed run sees what it would have seen. The last sequences may take turns: of so many an epoch sees
+    so many, as `turns` says, and the next epoch the next ones.
     """
 
     def __init__(
-        self, lengths: Sequence[int], subjects: Sequence[frozenset[int]], batch_size: int, *, seed: int
+        self,
+        lengths: Sequence[int],
+        subjects: Sequence[frozenset[int]],
+        batch_size: int,
+        *,
+        seed: int,
+        turns: Turns | None = None,
     ) -> None:
+        self._turns = turns or Turns(0, 0)
         self._lengths = lengths
         self._subjects = subjects
         self._batch_size = batch_size
@@ -31,11 +47,12 @@ class SpreadBatches(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return len(self._lengths) - self._turns.waiting + self._turns.seen
 
     def __iter__(self) -> Iterator[int]:
         random = np.random.default_rng((self._seed, self._epoch))
-        order = spread(self._subjects, random)
+        present = self._present()
+        order = [present[place] for place in spread([self._subjects[index] for index in present], random)]
         pool = self._batch_size * min(max(len(self) // (8 * self._batch_size), FEWEST), MOST)
         waiting: list[int] = []
         for start in range(0, len(order), pool):
@@ -46,6 +63,14 @@ class SpreadBatches(Sampler[int]):
             full = sum(len(batch) == self._batch_size for batch in batches)
             for place in [*random.permutation(full).tolist(), *range(full, len(batches))]:
                 yield from batches[place]
+
+    def _present(self) -> list[int]:
+        """What the epoch sees: all that takes no turns, and those whose turn it is."""
+        waiting, seen = self._turns.waiting, self._turns.seen
+        always = len(self._lengths) - waiting
+        queue = np.random.default_rng(self._seed).permutation(waiting) + always
+        start = self._epoch * seen
+        return [*range(always), *np.take(queue, range(start, start + seen), mode="wrap").tolist()]
 
     def _batches(self, pool: list[int], forced: bool) -> tuple[list[list[int]], list[int]]:
         """The pool in batches, longest first, and what waits because its subject is in every batch with room.

@@ -18,6 +18,7 @@ from studio.errors import RunFailed
 from studio.runs.freeze import Frozen
 from studio.runs.probe_questions import probe_questions
 from training.contract import PROJECT_ROOT, ProbeQuestion, RunConfig, TrainingDocument, TrainingExample
+from training.preflight_report import planned_epochs
 
 ASSETS = PROJECT_ROOT / "assets"
 # Replayed texts that stay untrained at least, so that a probe can ask for something general: one in so many.
@@ -132,7 +133,7 @@ def _replay(
     """What is replayed beside so many texts that are trained, and examples that are kept back from it.
 
     SFT replays examples, continued pre-training articles where there are any, a mixed run both. What is there is
-    repeated where it is too little.
+    repeated where it is too little for an epoch; where examples are enough for more, each epoch has others.
     """
     name = config.replay_dataset
     if not name:
@@ -150,7 +151,10 @@ def _replay(
     wanted = round(number * config.replay_share / (1 - config.replay_share))
     order = random.Random(config.seed).sample(range(len(examples) + count), len(examples) + count)
     kept = min(config.probe_questions, len(order) // KEPT_BACK)
-    times = Counter(order[place % (len(order) - kept)] for place in range(max(1, wanted)))
+    there = len(order) - kept
+    if not count and not config.packing:
+        wanted = max(wanted, min(there, wanted * planned_epochs(config, number + wanted)))
+    times = Counter(order[place % there] for place in range(max(1, wanted)))
     replayed = (text for place, text in enumerate(_chain(examples, articles)) for _ in range(times[place]))
     return replayed, tuple(example for place, example in enumerate(examples) if not times[place])
 

@@ -132,6 +132,29 @@ def test_replay_is_trained_beside_facts_and_may_carry_their_numbers(tokenizer, f
     assert data.blocks == 1
 
 
+def test_replay_that_is_too_much_for_an_epoch_takes_turns_unless_it_is_packed(tokenizer, folder) -> None:
+    general = [
+        TrainingExample(
+            id=number, fact_id=number, split="train", kind="seed", answer_style="short",
+            question=f"首都{number}は？", answer="東京です。",
+        )
+        for number in range(20)
+    ]  # fmt: skip
+    write_lines(folder.replay, general)
+    data = mixture.load(folder, config(replay_share=0.25), tokenizer)
+    assert (data.replayed, data.examples, data.sequences, len(data.train)) == (6, 18, 24, 38)
+    sampler, seen = data.sampler(4), Counter()
+    for number in range(3):
+        sampler.set_epoch(number)
+        seen.update(sampler)
+    assert [seen[index] for index in range(18)] == [3] * 18
+    assert sum(seen[index] for index in range(18, 38)) == 18 and max(seen[index] for index in range(18, 38)) == 1
+    whole = mixture.load(folder, config(), tokenizer)
+    assert whole.trained_tokens < data.trained_tokens < sum(trained_tokens(data).values())
+    packed = mixture.load(folder, config(replay_share=0.25, packing=True), tokenizer)
+    assert (packed.replayed, packed.sequences) == (20, len(packed.train))
+
+
 def test_the_order_of_an_epoch_is_decided_by_seed_and_epoch_alone(tokenizer, folder) -> None:
     sampler = mixture.load(folder, config(), tokenizer).sampler(4)
     first, again = list(sampler), list(sampler)

@@ -1,6 +1,6 @@
 """The order of the sequences in an epoch."""
 
-from training.sampling import SpreadBatches, useful_share
+from training.sampling import SpreadBatches, Turns, useful_share
 
 LENGTHS = [number * 7 % 50 + 1 for number in range(203)]
 ALONE = [frozenset([number]) for number in range(203)]
@@ -49,3 +49,16 @@ def test_one_fact_alone_is_trained_all_the_same() -> None:
 def test_a_step_that_is_divided_otherwise_sees_the_same_sequences() -> None:
     order = list(SpreadBatches(LENGTHS, ALONE, 16, seed=1))
     assert useful_share(LENGTHS, order, 4) >= useful_share(LENGTHS, order, 16)
+
+
+def test_what_takes_turns_is_seen_once_before_anything_of_it_is_seen_again() -> None:
+    sampler = SpreadBatches(LENGTHS, ALONE, 8, seed=1, turns=Turns(waiting=100, seen=25))
+    epochs = []
+    for number in range(4):
+        sampler.set_epoch(number)
+        epochs.append(sorted(sampler))
+        assert len(epochs[-1]) == len(sampler) == 128
+        assert epochs[-1][:103] == list(range(103))
+    assert sorted(index for epoch in epochs for index in epoch[103:]) == list(range(103, 203))
+    sampler.set_epoch(4)
+    assert sorted(sampler) == epochs[0]
