@@ -103,7 +103,8 @@ class _Panel:
         known = Preflight()
         with suppress(StudioError):  # the check will say what is wrong with the data
             known = self._known(plan.configs[0])
-        return checking(known, "", locale(request)), Asked(moment(), plan, known), gr.Timer(active=True)
+        told = checking(known, "", locale(request), Whole(plan, Outlook()))
+        return told, Asked(moment(), plan, known), gr.Timer(active=True)
 
     def on_tick(self, asked: Asked, watch: Watch, budget: str, request: gr.Request) -> Sequence[Any]:
         """Begin the check of a form that has settled, or show what it found.
@@ -133,10 +134,12 @@ class _Panel:
         except StudioError as error:
             return self._failed(asked, error, request)
         # Drawn once more: a late answer about the form before may have come over what the form showed.
-        return checking(asked.known, "", locale(request)), gr.skip(), Watch(asked.moment, key, whole), gr.skip()
+        told = checking(asked.known, "", locale(request), Whole(asked.plan, whole))
+        return told, gr.skip(), Watch(asked.moment, key, whole), gr.skip()
 
     def _failed(self, asked: Asked, error: StudioError, request: gr.Request) -> Sequence[Any]:
-        problem = checking(asked.known, error.text(locale(request)), locale(request))
+        whole = Whole(asked.plan, Outlook()) if asked.plan else None
+        problem = checking(asked.known, error.text(locale(request)), locale(request), whole)
         return problem, "", Watch(asked.moment, failed=True), gr.skip()
 
     def on_budget(self, asked: Asked, watch: Watch, budget: str, request: gr.Request) -> Any:

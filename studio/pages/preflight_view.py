@@ -11,7 +11,7 @@ from studio.runs.plans import Plan
 from studio.runs.presets import presets
 from studio.runs.speed import Speed
 from studio.runs.stages import Outlook
-from training.contract import RunConfig
+from training.contract import Method, RunConfig
 from training.preflight_report import Bin, FieldValue, Finding, Memory, Piece, Preflight, Rendered
 
 KINDS = {"error": "failed", "warning": "warning", "note": "info"}
@@ -45,7 +45,7 @@ class Whole:
     outlook: Outlook
 
 
-def checking(found: Preflight, problem: str, locale: str) -> str:
+def checking(found: Preflight, problem: str, locale: str, whole: Whole | None = None) -> str:
     """What can be told at once, while the check goes on or after it failed."""
     state = (
         notice(problem, "warning")
@@ -54,22 +54,27 @@ def checking(found: Preflight, problem: str, locale: str) -> str:
             "div", '<i class="oboe-icon busy"></i>' + words(text("preflight_page.checking", locale)), "oboe-busy"
         )
     )
-    head = _title(found.findings, locale, known=False) + _findings(found.findings, locale)
-    return head + _figures(found, None, locale) + state
+    told = _figures(found, _method(whole), locale) + state
+    return _head(found, whole, locale, known=False) + told + _beside(whole, locale)
 
 
 def checked(found: Preflight, time: Time, locale: str, whole: Whole | None = None) -> str:
     """What speaks against the start, how much is trained and how long it takes; of a chain, each stage."""
+    told = _figures(found, _method(whole), locale, time) + _budget(time, locale)
+    return _head(found, whole, locale, known=True) + told + _beside(whole, locale)
+
+
+def _head(found: Preflight, whole: Whole | None, locale: str, *, known: bool) -> str:
+    """How it stands with all runs of the plan, and what is to be said of the first."""
     first = (*(whole.outlook.first if whole else ()), *found.findings)
-    stages = whole.outlook.later if whole else ()
-    every = (*first, *(finding for _, stage in stages for finding in stage.findings))
-    head = _title(every, locale, known=True) + _findings(first, locale)
-    told = _figures(found, time, locale) + _budget(time, locale)
-    return head + told + (_beside(whole, locale) if whole else "")
+    later = (finding for _, stage in (whole.outlook.later if whole else ()) for finding in stage.findings)
+    return _title((*first, *later), locale, known=known) + _findings(first, locale)
 
 
-def _beside(whole: Whole, locale: str) -> str:
+def _beside(whole: Whole | None, locale: str) -> str:
     """What is known of the runs that were not checked in full, and that they were not."""
+    if whole is None:
+        return ""
     if whole.plan.kind == "sweep":
         return words(text("preflight_page.sweep", locale, number=len(whole.plan.configs)), "oboe-muted", "p")
     return "".join(_stage(place, *stage, locale) for place, stage in enumerate(whole.outlook.later, start=2))
@@ -78,7 +83,7 @@ def _beside(whole: Whole, locale: str) -> str:
 def _stage(place: int, config: RunConfig, found: Preflight, locale: str) -> str:
     preset = presets().get(config.preset)
     title = text("preflight_page.stage", locale, number=place, name=preset.title[locale] if preset else config.preset)
-    body = _findings(found.findings, locale) + _figures(found, None, locale)
+    body = _findings(found.findings, locale) + _figures(found, config.method, locale)
     told = words(text("preflight_page.stage_told", locale), "oboe-muted", "p")
     return element("section", words(title, name="h4") + body + told, "oboe-stage")
 
@@ -125,11 +130,17 @@ def fix_button(fix: dict[str, FieldValue], locale: str) -> str:
     return button(text("preflight_page.and", locale).join(parts), data_fix=json.dumps(fix))
 
 
-def _figures(found: Preflight, time: Time | None, locale: str) -> str:
+def _method(whole: Whole | None) -> Method | None:
+    return whole.plan.configs[0].method if whole else None
+
+
+def _figures(found: Preflight, method: Method | None, locale: str, time: Time | None = None) -> str:
+    """What is trained, by number: from documents alone no fact and no example."""
+    asked = method != "cpt"
     named: list[tuple[str, int | None]] = [
-        ("facts", found.facts),
-        ("examples", found.examples),
-        ("heldout", found.heldout),
+        ("facts", found.facts if asked else None),
+        ("examples", found.examples if asked else None),
+        ("heldout", found.heldout if asked else None),
         ("documents", found.documents or None),
         ("replayed", found.replayed or None),
         ("blocks", found.blocks or None),

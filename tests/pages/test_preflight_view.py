@@ -5,8 +5,11 @@ import json
 import re
 
 from studio.pages.preflight_json import preflight_json
-from studio.pages.preflight_view import Time, checked, checking, details
+from studio.pages.preflight_view import Time, Whole, checked, checking, details
+from studio.runs.plans import Plan
 from studio.runs.speed import Speed
+from studio.runs.stages import Outlook
+from training.contract import RunConfig
 from training.preflight_report import Bin, Finding, Memory, Piece, Preflight, Rendered
 
 MARKUP = "<script>alert(1)</script>"
@@ -104,6 +107,12 @@ def test_what_is_known_at_once_is_shown_while_the_check_goes_on() -> None:
     known = Preflight(facts=3, examples=9, findings=(LOW_RATE,))
     assert "oboe-busy" in checking(known, "", "ja") and "学習率 2e-05" in checking(known, "", "ja")
     assert "died" in checking(known, "died", "ja") and "oboe-busy" not in checking(known, "died", "ja")
+
+
+def test_from_documents_alone_no_fact_is_said_to_be_trained() -> None:
+    config = RunConfig(dataset="d", base_model="b", method="cpt")
+    drawn = checked(FOUND, UNKNOWN, "en", Whole(Plan((config,)), Outlook()))
+    assert "Facts trained" not in drawn and "Facts trained" in checked(FOUND, UNKNOWN, "en")
 
 
 def test_an_empty_report_is_drawn() -> None:

@@ -92,7 +92,8 @@ def test_data_that_cannot_be_trained_is_told_in_the_panel(studio: Studio) -> Non
 def test_the_panel_tells_of_the_second_stage_of_a_chain(studio: Studio) -> None:
     page = Page(studio)
     _, asked, _ = page.panel.on_form(page.values(then="demo-cpt-sft"), BROWSER)
-    watch = page.panel.on_tick(asked, Watch(), "", BROWSER)[2]
+    at_once, _, watch, _ = page.panel.on_tick(asked, Watch(), "", BROWSER)
+    assert "oboe-stage" in at_once
     eventually(lambda: studio.preflights.result(watch.key))
     told = page.panel.on_tick(asked, watch, "", BROWSER)[0]
     assert "oboe-stage" in told and "Training 2:" in told and "not tokens, memory and time" in told
