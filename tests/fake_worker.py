@@ -16,7 +16,7 @@ def say(folder: RunFolder, **known: object) -> None:
 
 
 def save_adapter(folder: RunFolder) -> None:
-    folder.adapter.mkdir()
+    folder.adapter.mkdir(exist_ok=True)
     (folder.adapter / "adapter_config.json").write_text("{}")
     (folder.adapter / "adapter_model.safetensors").write_bytes(b"")
 
@@ -46,7 +46,7 @@ def main() -> None:
     while not folder.stop.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     save_adapter(folder)
-    say(folder, state="stopped", step=4, total_steps=10)
+    say(folder, state="finished" if what == "completes" else "stopped", step=4, total_steps=10)
 
 
 if __name__ == "__main__":

@@ -163,6 +163,21 @@ def test_the_second_of_a_chain_waits_and_says_for_what(runs: Runs, queue: RunQue
     assert queue.cancel(second) == [second] and states(runs) == {third: "finished", first: "crashed"}
 
 
+def test_a_stage_that_a_person_stopped_ends_the_chain_until_it_is_resumed(runs: Runs, queue: RunQueue) -> None:
+    first, second = queue.submit(Plan((config("resumes"), config("saves")), "chain"))
+    eventually(lambda: runs.status(first).state == "running")
+    assert queue.stop(first) == "stopping"
+    ended(runs, first)
+    assert queue.advance() is None and queue.ids() == [second]
+    assert "stopped midway" in runs.status(second).reason and "停止" in runs.status(second, "ja").reason
+    (other,) = queue.submit(single("saves", init_run=first))
+    ended(runs, other)
+    assert runs.status(other).state == "finished", "what is made of a stopped run's adapter takes it as it is"
+    queue.resume(first)
+    ended(runs, first)
+    assert runs.status(first).state == "finished" and queue.advance() == second
+
+
 def test_cancelling_a_stage_cancels_what_was_to_go_on_from_it(runs: Runs, queue: RunQueue) -> None:
     queue.submit(single("busy"))
     run_ids = queue.submit(chained("a", "b", "c"))
@@ -212,7 +227,7 @@ def test_the_server_gives_its_memory_to_a_run_and_comes_back_when_nothing_waits(
     queue = RunQueue(runs, server.come_back, poll_s=POLL_S)
     before = server.ensure(model)
     try:
-        first, second = queue.submit(chained("", "saves"))
+        first, second = queue.submit(chained("completes", "saves"))
         assert server.status().state == "absent" and waiting(runs.data_dir).server_base == model
         runs.stop(first)
         eventually(lambda: server.status().state == "ready", seconds=60)
@@ -248,11 +263,15 @@ def test_a_resumed_run_waits_its_turn_and_what_was_to_go_on_from_it_starts_after
         queue.resume(first)
 
 
-def test_a_cancelled_run_that_was_to_be_resumed_keeps_its_files(runs: Runs, queue: RunQueue) -> None:
+def test_a_cancelled_run_that_was_to_be_resumed_keeps_its_files_and_what_waits_for_it(
+    runs: Runs, queue: RunQueue
+) -> None:
     (first,) = queue.submit(single())
     eventually(lambda: runs.status(first).state == "running")
+    (second,) = queue.submit(single("saves", init_run=first))
     kill(runs, first)
-    write_waiting(runs.data_dir, Waiting(runs=(first,)))
+    write_waiting(runs.data_dir, Waiting(runs=(first, second)))
     assert runs.status(first).state == "queued" and runs.status(first).step == 3
-    queue.cancel(first)
+    assert queue.cancel(first) == [first]
     assert runs.status(first).state == "crashed" and RunFolder(runs.root / first).examples.exists()
+    assert queue.ids() == [second] and first in runs.status(second).reason

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from studio.i18n import sentences
+from studio.runs.plans import planned
 from studio.runs.presets import RunConfigError, presets, run_config
 from training.contract import RunConfig
 
@@ -89,7 +90,7 @@ def test_each_training_of_the_reports_is_there_as_it_was_to_the_letter(name, tra
 def test_what_a_report_does_not_state_is_marked_and_nothing_else(name, training):
     stated = set(training[2])
     preset = presets()[f"{name}-report"]
-    unstated = set(preset.unstated) - {"packing", "assistant_only_loss"}
+    unstated = set(preset.unstated) - {"packing", "assistant_only_loss", "stack_adapter"}
     assert unstated == OF_THE_TRAINING - stated
 
 
@@ -118,9 +119,20 @@ def test_no_reason_is_left_over():
 def test_both_stages_of_a_chain_are_the_trainings_that_there_are_alone():
     alone, chain = presets()["gpt-oss-20b-cpt"], presets()["gpt-oss-20b-cpt-sft"]
     assert alone.config == chain.config
-    assert presets()["gpt-oss-20b-cpt-report"].config == presets()["gpt-oss-20b-cpt-sft-report"].config
+    cpt = presets()["gpt-oss-20b-cpt-report"].config
+    assert cpt | {"stack_adapter": True} == presets()["gpt-oss-20b-cpt-sft-report"].config
     for preset in presets().values():
         assert not preset.then or preset.then in presets()
+
+
+@pytest.mark.parametrize("name", [name for name, training in TRAININGS.items() if len(training[1]) > 1])
+def test_each_stage_of_a_reported_chain_keeps_the_r_and_alpha_of_its_table(name):
+    cpt, sft = planned({"preset": f"{name}-report"}, {"dataset": "anime"}).configs
+    assert (cpt.lora_r, cpt.lora_alpha, cpt.stack_adapter) == (16, 32, False)
+    assert (sft.lora_r, sft.lora_alpha, sft.stack_adapter) == (8, 16, True)
+    assert {field: getattr(sft, field) for field in SFT_TABLE} == SFT_TABLE
+    ours = planned({"preset": name}, {"dataset": "anime"}).configs
+    assert not any(config.stack_adapter for config in ours) and len({config.lora_r for config in ours}) == 1
 
 
 def test_the_demo_comes_first_and_a_trial_is_of_the_13b_s_family():

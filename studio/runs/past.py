@@ -11,9 +11,9 @@ from studio.datasets.text import SURROGATE, fold
 from studio.errors import RunFailed
 from studio.runs.about import About, read_about, write_about
 from studio.runs.lease import handover
-from studio.runs.process import process_of
+from studio.runs.process import launched_in
 from studio.runs.registry import Runs, RunSummary
-from training.contract import Frozen, Launch, ProbeRecord, QuestionSet, RunConfig, RunFolder, RunStatus
+from training.contract import Frozen, ProbeRecord, QuestionSet, RunConfig, RunFolder, RunStatus
 
 GONE = ".deleted-"
 # What tells one run from another without changing what it learns.
@@ -109,32 +109,22 @@ class PastRuns:
             raise RunFailed("past.error_queued", run=run_id)
         if not status.ended:
             raise RunFailed("past.error_running", run=run_id)
-        for path in self.runs.folder(run_id).exports.glob("*/launch.json"):
-            export = Launch.model_validate_json(path.read_bytes())
-            if process_of(export.pid, export.pid_started) is not None:
-                raise RunFailed("past.error_exporting", run=run_id)
+        if any(map(launched_in, self.runs.folder(run_id).exports.glob("*"))):
+            raise RunFailed("past.error_exporting", run=run_id)
         for other in self.runs.ids():
             needs = other != run_id and self.runs.stage_before(other) == run_id
-            if needs and self.runs.status(other).state not in ("finished", "stopped"):
+            if needs and self.runs.status(other).state != "finished":  # what can be resumed needs it too
                 raise RunFailed("past.error_needed", run=run_id, other=other)
 
 
 def last_probes(folder: RunFolder) -> dict[QuestionSet, ProbeRecord]:
     """What a run last answered to each question set; of a run whose best checkpoint was saved, what that one did."""
     try:
-        lines = folder.probes.read_text("utf-8").splitlines()
-        status = folder.read_status()
+        records, status = folder.read_probes()[0], folder.read_status()
     except (OSError, ValidationError):
         return {}
-    found: dict[QuestionSet, ProbeRecord] = {}
-    for line in lines:
-        try:
-            record = ProbeRecord.model_validate_json(line)
-        except ValidationError:  # still being written
-            continue
-        if status is None or status.best_step is None or record.step <= status.best_step:
-            found[record.question_set] = record
-    return found
+    best = status.best_step if status else None
+    return {record.question_set: record for record in records if best is None or record.step <= best}
 
 
 def _differing(configs: Sequence[RunConfig]) -> dict[str, tuple[Any, ...]]:

@@ -76,10 +76,17 @@ def several(value: Any) -> list[Any]:
 
 
 def with_next(values: Values) -> list[Values]:
-    """A run's values and those of the runs that its preset lets come after it."""
-    stages, preset = [values], presets().get(str(values.get("preset")))
+    """A run's values and those of the runs that its preset lets come after it.
+
+    Such a preset's `stack_adapter` is the later run's, as in the form, unless the first one goes on from another too.
+    """
+    preset = presets().get(str(values.get("preset")))
+    if preset is None or not preset.then:
+        return [values]
+    stacked = values.get("stack_adapter", preset.config.get("stack_adapter"))
+    stages: list[Values] = [values if values.get("init_run") else {**values, "stack_adapter": False}]
     while preset is not None and preset.then and len(stages) < MOST_RUNS:
-        stages.append({"preset": preset.then})
+        stages.append({"preset": preset.then} | ({} if stacked is None else {"stack_adapter": stacked}))
         preset = presets().get(preset.then)
     return stages
 

@@ -76,14 +76,15 @@ class RunQueue:
             self._write(order)
 
     def cancel(self, run_id: str) -> list[str]:
-        """Take a run out of the queue with all that were to go on from it. One that never ran is gone; their ids."""
+        """Take a run out of the queue; their ids. One that never ran is gone, with all that were to go on from it."""
         with handover(self.data_dir):
             order = self.ids()
             if run_id not in order:
                 raise RunFailed("queue.error_not_waiting", run=run_id)
             lost = [run_id]
             for gone in lost:  # grows while it is read: stages of stages
-                lost += [other for other in order if self.runs.stage_before(other) == gone and other not in lost]
+                if not RunFolder(self.runs.root / gone).launch.exists():
+                    lost += [other for other in order if self.runs.stage_before(other) == gone and other not in lost]
             self._write([other for other in order if other not in lost])
             for other in lost:
                 self._forget(other)

@@ -22,7 +22,7 @@ from studio.runs.freeze import Frozen, freeze, require_base_model
 from studio.runs.lease import handover, take_device, waiting
 from studio.runs.materials import Source, gather
 from studio.runs.process import child_environment, launch_of, process_of, spawn
-from training.contract import Phase, RunConfig, RunFolder, RunState, RunStatus, replace_text
+from training.contract import ENDED, Phase, RunConfig, RunFolder, RunState, RunStatus, replace_text
 
 WORKER = (sys.executable, "-m", "training.worker")
 LAUNCH_GRACE_S = 30.0  # a folder this young may still be on its way to its process
@@ -184,11 +184,14 @@ class Runs:
             return None
 
     def ready(self, run_id: str) -> bool:
-        """Whether the adapter that a listed run goes on from is there."""
+        """Whether the adapter that a listed run goes on from is there: complete, or stopped when that was asked for."""
         if (before := self.stage_before(run_id)) is None:
             return True
         folder = RunFolder(self.root / before)
-        return has_adapter(folder) and self._status(folder, "en").state in ("finished", "stopped")
+        state = self._status(folder, "en").state
+        if state == "stopped":  # midway: good for a run that was made of it since, not for one that awaited its end
+            return has_adapter(folder) and _age(folder.status) <= _age(RunFolder(self.root / run_id).config)
+        return has_adapter(folder) and state == "finished"
 
     def _summary(self, run_id: str, locale: str) -> RunSummary:
         folder = RunFolder(self.root / run_id)
@@ -234,8 +237,9 @@ class Runs:
         run_id, reason = folder.root.name, ""
         if (before := self.stage_before(run_id)) and not self.ready(run_id):
             stage = RunFolder(self.root / before)
-            lost = not stage.config.exists() or self._status(stage, locale).ended
-            reason = text("queue.without" if lost else "queue.behind", locale, run=before)
+            state = self._status(stage, locale).state if stage.config.exists() else "failed"
+            key = "stopped" if state == "stopped" else "without" if state in ENDED else "behind"
+            reason = text(f"queue.{key}", locale, run=before)
         known = status or RunStatus(state="queued")
         return known.model_copy(update={"state": "queued", "phase": None, "reason": reason})
 
