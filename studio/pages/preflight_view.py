@@ -55,29 +55,42 @@ def checking(found: Preflight, problem: str, locale: str, whole: Whole | None = 
         )
     )
     told = _figures(found, _method(whole), locale) + state
-    return _head(found, whole, locale, known=False) + told + _beside(whole, locale)
+    return _head(found, whole, locale, known=False) + told + _beside(found, whole, locale)
 
 
 def checked(found: Preflight, time: Time, locale: str, whole: Whole | None = None) -> str:
     """What speaks against the start, how much is trained and how long it takes; of a chain, each stage."""
     told = _figures(found, _method(whole), locale, time) + _budget(time, locale)
-    return _head(found, whole, locale, known=True) + told + _beside(whole, locale)
+    return _head(found, whole, locale, known=True) + told + _beside(found, whole, locale)
 
 
 def _head(found: Preflight, whole: Whole | None, locale: str, *, known: bool) -> str:
     """How it stands with all runs of the plan, and what is to be said of the first."""
-    first = (*(whole.outlook.first if whole else ()), *found.findings)
-    later = (finding for _, stage in (whole.outlook.later if whole else ()) for finding in stage.findings)
+    first = _first(found, whole)
+    later = (finding for stage in _later(found, whole) for finding in stage.findings)
     return _title((*first, *later), locale, known=known) + _findings(first, locale)
 
 
-def _beside(whole: Whole | None, locale: str) -> str:
+def _first(found: Preflight, whole: Whole | None) -> tuple[Finding, ...]:
+    return (*(whole.outlook.first if whole else ()), *found.findings)
+
+
+def _later(found: Preflight, whole: Whole | None) -> list[Preflight]:
+    """The later stages without what was said of the first one already: all read the same dataset."""
+    said = [(finding.code, finding.values) for finding in _first(found, whole)]
+    stages = [stage for _, stage in whole.outlook.later] if whole else []
+    fresh = [tuple(one for one in stage.findings if (one.code, one.values) not in said) for stage in stages]
+    return [stage.model_copy(update={"findings": findings}) for stage, findings in zip(stages, fresh, strict=True)]
+
+
+def _beside(found: Preflight, whole: Whole | None, locale: str) -> str:
     """What is known of the runs that were not checked in full, and that they were not."""
     if whole is None:
         return ""
     if whole.plan.kind == "sweep":
         return words(text("preflight_page.sweep", locale, number=len(whole.plan.configs)), "oboe-muted", "p")
-    return "".join(_stage(place, *stage, locale) for place, stage in enumerate(whole.outlook.later, start=2))
+    stages = zip(whole.plan.configs[1:], _later(found, whole), strict=False)
+    return "".join(_stage(place, *stage, locale) for place, stage in enumerate(stages, start=2))
 
 
 def _stage(place: int, config: RunConfig, found: Preflight, locale: str) -> str:

@@ -115,6 +115,15 @@ def test_from_documents_alone_no_fact_is_said_to_be_trained() -> None:
     assert "Facts trained" not in drawn and "Facts trained" in checked(FOUND, UNKNOWN, "en")
 
 
+def test_a_later_stage_does_not_repeat_what_was_said_of_the_first() -> None:
+    config = RunConfig(dataset="d", base_model="b")
+    no_replay = Finding(code="preflight.no_replay")
+    later = Preflight(facts=10, findings=(LOW_RATE, no_replay))
+    whole = Whole(Plan((config, config), "chain"), Outlook(later=((config, later),)))
+    drawn = checked(FOUND, UNKNOWN, "en", whole)
+    assert drawn.count("learning rate 2e-05") == 1 and "arXiv 2405.05904" in drawn.partition("oboe-stage")[2]
+
+
 def test_an_empty_report_is_drawn() -> None:
     assert "oboe-title" in checked(Preflight(), UNKNOWN, "ja") and details(Preflight(), "ja") == ""
 

@@ -41,6 +41,16 @@ def test_the_style_sheets_fetch_nothing_and_use_known_colours_only() -> None:
     assert set(re.findall(r"var\(--oboe-([a-z-]+)\)", css)) <= set(COLOURS) | {"radius"}
 
 
+def test_no_border_of_a_variable_colour_is_changed_in_part_by_its_own_rule() -> None:
+    """Gradio writes each rule anew in the browser, where such a `border` cannot be written and is left out."""
+    for path in style_sheets():
+        for rule in re.findall(r"{([^{}]*)}", path.read_text("utf-8")):
+            whole = re.search(r"\bborder(-color)?:[^;]*var\(", rule)
+            after = rule[whole.end() :] if whole else ""
+            parts = re.search(r"\bborder-(top|right|bottom|left|width|style|color)\b", after)
+            assert not parts, f"{path.name}: {rule.strip()}"
+
+
 def test_the_theme_loads_no_font_from_the_network() -> None:
     built = theme()
     assert built._stylesheets == [] and "url(" not in "".join(built._font_css)
