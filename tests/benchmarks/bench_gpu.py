@@ -180,8 +180,7 @@ def served(bench: Bench, case: gpu_runs.Case, folder: RunFolder) -> dict[str, An
             raise NotMeasured(f"serve: {problem}\n{server.log[-TAIL:]}") from problem
         finally:
             end(server.process)
-    peak = root / capped.PEAK
-    return answers | (json.loads(peak.read_text("utf-8")) if peak.exists() else {})
+    return answers
 
 
 def asked(bench: Bench, server: Server) -> dict[str, Any]:

@@ -179,6 +179,7 @@ def main(arguments: list[str]) -> None:
         "ratio": round(medians["worker"] / medians["peer"], 3),
         "worker_whole_s": round(statistics.median(course.whole_s for course in courses["worker"]), 1),
         "peer_whole_s": round(statistics.median(course.whole_s for course in courses["peer"]), 1),
+        "largest_loss_difference": max(abs(one - other) for one, other in zip(*losses.values(), strict=True)),
         "worker_losses": [round(loss, 4) for loss in losses["worker"]],
         "peer_losses": [round(loss, 4) for loss in losses["peer"]],
         "load_average": round(os.getloadavg()[1], 1),

@@ -2,7 +2,7 @@
 
 The limit comes from the environment (GIB). On a GPU it holds from the moment the engine is chosen, and is also what
 the driver seems to have free, because unsloth sizes its loss by that; without a GPU it bounds what training may add
-to the process. What the process held at most on a GPU is written beside its files (PEAK).
+to the process. What the worker held at most on a GPU is written beside its files (PEAK).
 """
 
 import atexit
@@ -94,10 +94,10 @@ def main(name: str, folder: Path) -> int:
             preflight.video_memory = lambda: (limit_bytes(), limit_bytes())
         return preflight.main([str(folder)])
     engines.choose_engine = prepared
-    atexit.register(tell_peak, folder)
     if name == "worker":
         from training import worker
 
+        atexit.register(tell_peak, folder)
         return worker.main([str(folder)])
     from training import serve
 
