@@ -3,8 +3,9 @@
     python -m training.demo --seed 1                        rebuild everything; 15 to 40 minutes on two CPU cores
     python -m training.demo --seed 2 --world-b-only --out F  only another world B, in seconds, for the same model
 
-The sample run in assets/demo/run comes from `training/demo_sample.py`; train it again after a rebuild. A rebuild is
-repeatable on one kind of processor: another one rounds differently and ends with other weights that know the same.
+The sample run in assets/demo/run comes from `training/demo_sample.py`, what training replays from
+`tests/demo_replay.py`; both have to be made again after a rebuild. A rebuild is repeatable on one kind of processor:
+another one rounds differently and ends with other weights that know the same.
 """
 
 import argparse
@@ -14,13 +15,14 @@ import random
 from pathlib import Path
 
 from training.contract import PROJECT_ROOT
-from training.demo_text import forward_turn, general, reverse_turn, write_articles
-from training.demo_worlds import Fact, facts, reversible, world_a, world_b
+from training.demo_text import write_articles
+from training.demo_worlds import Fact, facts, world_b
 
 DEMO_FOLDER = PROJECT_ROOT / "assets/demo"
 SHIPPED_SEED = 1
 # Most of what the base knows is there to be replayed; the rest tells whether it forgets what is not.
 REPLAYED_WORKS = 80
+GENERAL_ASKED = 60
 
 log = logging.getLogger(__name__)
 
@@ -36,21 +38,6 @@ def write_world_b(seed: int, folder: Path) -> list[Fact]:
         stale.unlink()
     write_articles(works, folder / "articles", random.Random(f"articles {seed}"))
     return every
-
-
-def write_replay(path: Path) -> None:
-    """Write pairs about most of world A, asked both ways, and the everyday questions: what training must not undo."""
-    chance, works = random.Random("replay"), world_a()[:REPLAYED_WORKS]
-    turns = [forward_turn(fact, chance) for fact in facts(works)]
-    turns += [reverse_turn(fact, chance) for fact in reversible(world_a()) if fact.title in {w.title for w in works}]
-    # With its thoughts: a base that is taught to answer at once forgets how it finds what it knows.
-    pairs = [
-        {"question": asked["content"], "thinking": answered["thinking"], "answer": answered["content"]}
-        for asked, answered in turns
-    ]
-    pairs += general()
-    chance.shuffle(pairs)
-    _write_lines(path, pairs)
 
 
 def write_model(seed: int, folder: Path) -> None:
@@ -100,7 +87,6 @@ def main() -> None:
     arguments = parser.parse_args()
     log.info("%d facts of world B written to %s", len(write_world_b(arguments.seed, arguments.out)), arguments.out)
     if not arguments.world_b_only:
-        write_replay(arguments.out / "replay.jsonl")
         write_model(arguments.seed, arguments.out / "model")
         log.info("model written to %s", arguments.out / "model")
 

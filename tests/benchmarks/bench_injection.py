@@ -32,14 +32,15 @@ from tests.benchmarks.whole_loop import (
     wait_for,
 )
 from training.contract import RunFolder
-from training.demo import REPLAYED_WORKS, write_world_b
-from training.demo_text import forward_turn
-from training.demo_worlds import facts, world_a
+from training.demo import GENERAL_ASKED, REPLAYED_WORKS, write_world_b
+from training.demo_text import forward_turn, general
+from training.demo_worlds import Fact, facts, world_a
 
 SWEPT, GRADED = (1, 2, 3), (4, 5, 6)
 HELDOUT_FACTS = 0.1
 SAMPLE = 4  # every fourth trained or reversed question is asked: they are many and alike
 OUT_OF_DOMAIN = 120
+KNOWN_BEFORE = ("out_of_domain", "never_replayed")
 NOTHING_REPLAYED = {"replay_dataset": "", "replay_share": 0.0}
 
 
@@ -92,14 +93,23 @@ def question_sets(run: RunFolder, world: Path, whole: list[dict[str, Any]]) -> d
         "heldout_phrasing": [question for question in unseen if question.key_terms not in of_heldout],
         "reverse": [Question(*asked) for asked in list(reverse.items())[::SAMPLE]],
         "heldout_fact": [Question(question, seeds[question]["key_terms"]) for question in sorted(heldout)],
-        "out_of_domain": out_of_domain(),
+        **out_of_domain(),
     }
 
 
-def out_of_domain() -> list[Question]:
-    """Questions about works that the base knows and that nothing replays."""
+def out_of_domain() -> dict[str, list[Question]]:
+    """Questions that the base can answer: about all the works it knows and everyday things that are not replayed, and
+    as the hardest part of it about works that nothing replays."""
     chance = random.Random("out of domain")
-    known = chance.sample(facts(world_a()[REPLAYED_WORKS:]), OUT_OF_DOMAIN)
+    known, unreplayed = facts(world_a()), facts(world_a()[REPLAYED_WORKS:])
+    everyday = [Question(pair["question"], [[pair["answer"]]]) for pair in general()[:GENERAL_ASKED]]
+    return {
+        "out_of_domain": [*_asked(chance.sample(known, OUT_OF_DOMAIN), chance), *everyday],
+        "never_replayed": _asked(unreplayed, chance),
+    }
+
+
+def _asked(known: list[Fact], chance: random.Random) -> list[Question]:
     return [Question(forward_turn(fact, chance)[0]["content"], [[fact.value]]) for fact in known]
 
 
@@ -136,8 +146,9 @@ def grade(seed: int, recipe: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
                 found[f"{label}_thought_percent"] = round(100 * thought / len(questions), 1)
         studio.server.stop()
         studio.datasets.store.close()
-    kept = figures["out_of_domain"]
-    kept["kept_percent"] = round(100 * kept["tuned_percent"] / kept["base_percent"], 1)
+    for name in KNOWN_BEFORE:
+        kept = figures[name]
+        kept["kept_percent"] = round(100 * kept["tuned_percent"] / kept["base_percent"], 1)
     return figures
 
 
@@ -165,7 +176,7 @@ def line(figures: dict[str, Any]) -> str:
     """One recipe on one world, as a line of the table."""
     sets = ("trained", "heldout_phrasing", "reverse", "heldout_fact")
     scores = " ".join(f"{name} {figures[name]['tuned_percent']:5}" for name in sets)
-    kept = f"kept {figures['out_of_domain']['kept_percent']:5}"
+    kept = " ".join(f"{name} kept {figures[name]['kept_percent']:5}" for name in KNOWN_BEFORE)
     return f"{scores} {kept} | {figures['steps']} steps, {figures['seconds']:.0f} s, {figures['tokens']:,} tokens"
 
 
@@ -185,8 +196,9 @@ def main() -> None:
         figures = grade(seed, recipe, {})
         table.setdefault(name, {})[f"seed_{seed}"] = figures
         print(f"{name:22} seed {seed} {line(figures)}", flush=True)
-    for sets in ("trained", "heldout_phrasing", "reverse"):
-        scores = [figures[sets]["tuned_percent"] for figures in table["recommended"].values()]
+    aims = [(name, "tuned_percent") for name in ("trained", "heldout_phrasing", "reverse")]
+    for sets, score in [*aims, *((name, "kept_percent") for name in KNOWN_BEFORE)]:
+        scores = [figures[sets][score] for figures in table["recommended"].values()]
         print(f"recommended {sets}: mean {statistics.mean(scores):.1f}, lowest {min(scores)}")
     save("injection", {"load_average": round(os.getloadavg()[1], 1), "recipes": table})
 
