@@ -133,7 +133,7 @@ class _Api:
     ) -> Json:
         """What a run would train: modules, what carries loss, lengths, memory, and what speaks against the start.
 
-        Of a chain the first run is checked so; `later` tells of each other stage what the data and settings show.
+        Of a chain or a sweep the first run is checked so; `later` tells what data and settings show of other stages.
         """
         plan = self._plan_of(dataset, config)
         asked, beside = plan.configs[0], outlook(self._studio.runs, self._studio.preflights.source, plan)
