@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training import engines, lora
-from training.checkpoints import WEIGHTS
+from training.checkpoints import WEIGHTS, reach_disk
 from training.contract import BASE_FILE, RunConfig, RunFolder
 from training.errors import RunError
 from training.serve_adapters import check_adapter
@@ -35,8 +35,10 @@ class Start:
     scale: float
 
 
-def find_start(folder: RunFolder, config: RunConfig, fingerprint: str) -> Start | None:
+def find_start(folder: RunFolder, config: RunConfig, fingerprint: str = "") -> Start | None:
     """The adapter that the configuration names, or None; runs are folders side by side.
+
+    It needs no model; without the base's fingerprint it is not known whether the weights are those of the adapter's.
 
     Raises:
         RunError: it is not there, belongs to another base, or has another shape than the one that trains it on.
@@ -132,6 +134,12 @@ class Below(TrainerCallback):
     """
 
     parts: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A run that goes on keeps what it was begun on: the other run may have been trained on meanwhile."""
+        self.parts = [(view, view.clone()) for view, _ in self.parts]
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -229,5 +237,6 @@ def save_adapter(model: Any, config: RunConfig, targets: lora.Targets, folder: P
     # PEFT's model card is an empty form with this machine's paths.
     (unfinished / "README.md").unlink(missing_ok=True)
     (unfinished / BASE_FILE).write_text(json.dumps({"fingerprint": fingerprint}) + "\n", "utf-8")
+    reach_disk(unfinished)  # the checkpoints are deleted next
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(unfinished, folder)

@@ -27,7 +27,7 @@ WINDOW = 20
 
 
 class CountingCollator:
-    """A data collator that counts the tokens (padding not included) of every batch it makes."""
+    """A data collator that counts the tokens (padding not included) of every batch that this process makes."""
 
     def __init__(self, collate: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:
         self._collate = collate
@@ -55,6 +55,7 @@ class MetricsCallback(TrainerCallback):
         self._losses: deque[float] = deque(maxlen=WINDOW)
         self._left_out_s = 0.0
         self._half = False
+        self._processes = 1
         # (when, tokens so far) after each of the latest steps; evaluations and probes are left out of the time.
         self._marks: deque[tuple[float, int]] = deque(maxlen=WINDOW + 1)
 
@@ -64,6 +65,7 @@ class MetricsCallback(TrainerCallback):
         """Start the clocks."""
         self._started = time.monotonic() - self._before_s
         self._half = args.fp16
+        self._processes = args.world_size
         self._mark()
         self._report.update(total_steps=state.max_steps)
 
@@ -118,21 +120,24 @@ class MetricsCallback(TrainerCallback):
         )
 
     def _refuse_ruin(self, state: TrainerState, loss: float, grad_norm: float | None) -> None:
-        """End the run before a checkpoint keeps what is ruined. A gradient that is NaN ruins one step before the loss,
-        but for half precision, where the scaler leaves such a step out."""
+        """End the run before a checkpoint keeps what is ruined. A gradient that is not finite ruins one step before the
+        loss, clipping makes it NaN; but for half precision, where the scaler leaves such a step out."""
         told = {"step": state.global_step, "learning_rate": self._peak_learning_rate}
         if not math.isfinite(loss):
             raise RunError("worker.error_loss_not_finite", loss=loss, **told)
-        if grad_norm is not None and math.isnan(grad_norm) and not self._half:
-            raise RunError("worker.error_gradient_not_finite", **told)
+        if grad_norm is not None and not math.isfinite(grad_norm) and not self._half:
+            raise RunError("worker.error_gradient_not_finite", norm=grad_norm, **told)
 
     def _mark(self) -> None:
         self._marks.append((time.monotonic() - self._left_out_s, self._collator.tokens))
 
     def _window(self) -> tuple[float, int, int]:
-        """Seconds, tokens and steps between the first and the last mark."""
+        """Seconds, tokens and steps between the first and the last mark.
+
+        Batches are dealt out in turn, so over some steps every process sees as many tokens as this one.
+        """
         (began, tokens_before), (ended, tokens_after) = self._marks[0], self._marks[-1]
-        return ended - began, tokens_after - tokens_before, len(self._marks) - 1
+        return ended - began, (tokens_after - tokens_before) * self._processes, len(self._marks) - 1
 
     def _write(self, state: TrainerState, **values: Any) -> None:
         record = MetricRecord(

@@ -4,10 +4,9 @@ Every figure comes from the run's own files. It must not know how a model is loa
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-from training.contract import ProbeRecord, RunConfig, RunFolder, RunStatus, replace_text
+from training.contract import RunConfig, RunFolder, RunStatus, replace_text
 
 SETTINGS = (
     *("method", "lora_r", "lora_alpha", "lora_dropout", "learning_rate", "lr_scheduler_type", "warmup_steps"),
@@ -73,8 +72,9 @@ def _probes(run: RunFolder) -> str:
     """The score of each question set at the step whose weights were saved, beside the base's."""
     status = run.read_status()
     best = status.best_step if status else None
-    last = {record.question_set: record for record in _records(run) if best is None or record.step <= best}
-    first = {record.question_set: record for record in _records(run) if record.step == 0}
+    records = run.read_probes()[0]
+    last = {record.question_set: record for record in records if best is None or record.step <= best}
+    first = {record.question_set: record for record in records if record.step == 0}
     if not last:
         return ""
     lines = ["| questions | asked | right before | right after |", "|---|---|---|---|"]
@@ -82,12 +82,6 @@ def _probes(run: RunFolder) -> str:
         before = str(first[name].right) if name in first else "–"
         lines.append(f"| {name} | {record.asked} | {before} | {record.right} |")
     return "## Asked while training\n\n" + "\n".join(lines)
-
-
-def _records(run: RunFolder) -> Iterator[ProbeRecord]:
-    if run.probes.is_file():
-        for line in run.probes.read_text("utf-8").splitlines():
-            yield ProbeRecord.model_validate_json(line)
 
 
 def rank_of(run: RunFolder) -> int:

@@ -43,8 +43,7 @@ def publish(unfinished: Path, folder: Path) -> None:
 
     A name that begins with `checkpoint-` therefore means a whole one, unless the disk lost something afterwards.
     """
-    for path in unfinished.iterdir():
-        _reach_disk(path)
+    reach_disk(unfinished)
     target = folder / unfinished.name
     shutil.rmtree(target, ignore_errors=True)
     os.replace(unfinished, target)
@@ -52,14 +51,21 @@ def publish(unfinished: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def reach_disk(folder: Path) -> None:
+    """Return when the files of a folder would survive a loss of power."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
 def cut_records(folder: RunFolder, step: int) -> float:
     """Forget what was recorded after `step`, which will be trained again; the seconds that training took up to it."""
     elapsed_s = 0.0
     for path in (folder.metrics, folder.probes):
-        lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         kept = [(line, record) for line in lines if (record := _record(line)) and record["step"] <= step]
         if len(kept) < len(lines):
-            replace_text(path, "".join(line for line, _ in kept))
+            replace_text(path, b"".join(line for line, _ in kept).decode("utf-8"))
         elapsed_s = max([elapsed_s, *(record.get("elapsed_s", 0.0) for _, record in kept if step)])
     return elapsed_s
 
@@ -67,7 +73,7 @@ def cut_records(folder: RunFolder, step: int) -> float:
 def discard(folder: Path) -> None:
     """Delete everything in the folder of checkpoints: the adapter is saved, and nothing goes on from them."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
 
 
 def discard_unfinished(folder: RunFolder) -> None:
@@ -97,14 +103,9 @@ def _problem(checkpoint: Path) -> str:
     return ""
 
 
-def _record(line: str) -> dict[str, float]:
-    """A line's record; empty for the half line that a killed process left."""
+def _record(line: bytes) -> dict[str, float]:
+    """A line's record; empty for the half line that a killed process left, perhaps within a character."""
     try:
-        return dict(json.loads(line)) if line.endswith("\n") else {}
+        return dict(json.loads(line)) if line.endswith(b"\n") else {}
     except ValueError:
         return {}
-
-
-def _reach_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

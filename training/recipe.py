@@ -50,6 +50,7 @@ def train(
     """
     _require_loggers(config, folder)
     mixture.require_texts(folder, config)
+    find_start(folder, config)  # refused before a base is fetched and loaded for it
     checkpoint, elapsed_s = _last_checkpoint(folder, report)
 
     set_seed(config.seed)
@@ -92,8 +93,6 @@ def train(
     if launch.rank() == 0:
         report.update(phase="saving", best_step=None if stopper.stopped else best.put_back())
         _save(model, config, targets, base, folder)
-        if not stopper.stopped:
-            checkpoints.discard(folder.checkpoints)
     return stopper.stopped
 
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from training import launch
 from training.card import write_card
-from training.checkpoints import discard_unfinished
+from training.checkpoints import discard, discard_unfinished
 from training.contract import RunConfig, RunFolder
 from training.errors import RunError, Stopped
 from training.report import Report
@@ -56,16 +56,19 @@ def main(arguments: list[str]) -> int:
         report.end("stopped" if stopped else "finished")
         log.info("%s", report.status.state)
         if launch.rank() == 0:
-            _describe(folder)
+            _clear_up(folder, stopped=stopped)
     return 0
 
 
-def _describe(folder: RunFolder) -> None:
-    """Put the model card beside the adapter; no run fails for the want of one."""
+def _clear_up(folder: RunFolder, *, stopped: bool) -> None:
+    """After the last word, without which the run would go on from its checkpoints: delete these, and put the model card
+    beside the adapter. No run fails for the want of one."""
     try:
+        if not stopped:
+            discard(folder.checkpoints)
         write_card(folder, folder.adapter / "README.md")
     except (OSError, ValueError, KeyError):
-        log.exception("there is no model card")
+        log.exception("there may be no model card")
 
 
 def _train(folder: RunFolder, config: RunConfig, report: Report, stop: Callable[[], bool]) -> bool:

@@ -86,7 +86,7 @@ class RunExports:
             return None
         alive = self._lives(folder)
         status = _read(folder)  # after looking at the process, so that its last word is not missed
-        if status.state in UNDER_WAY and not alive:
+        if status.state == "cancelled" or (status.state in UNDER_WAY and not alive):
             state = "cancelled" if (folder / "stop").exists() else "crashed"
             line = _last_line(folder / "export.log")
             return status.model_copy(update={"state": state, "reason": text(f"export.{state}", locale, line=line)})

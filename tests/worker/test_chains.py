@@ -1,5 +1,6 @@
 """A run that goes on from another's adapter, and one that keeps its best step."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, TrainerCallback
 
+from studio.runs.plans import planned
 from tests.worker.layouts import make_model
 from tests.worker.running import losses, make_run
+from tests.worker.test_resume import at_step
 from training import adapters, recipe, worker
-from training.contract import RunFolder, RunStatus
+from training.contract import RunFolder, RunStatus, TrainingDocument
 
 pytestmark = pytest.mark.usefixtures("signals_restored")
 
@@ -80,6 +83,25 @@ def test_an_adapter_on_top_of_a_frozen_one_is_saved_as_their_exact_sum(
     assert not torch.allclose(logits(tiny_model, stacked.adapter), logits(tiny_model, below), atol=1e-3)
 
 
+def test_a_stacked_run_goes_on_above_what_it_began_on_though_that_was_trained_on_meanwhile(
+    tiny_model: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = RunFolder(Path(shutil.copytree(runs / "first-1", runs / "below-1")))
+    began_on = weights_of(below)
+    changes = {"init_run": "below-1", "stack_adapter": True, "lora_r": 2, "lora_alpha": 2, "max_steps": 3}
+    stacked = make_run(runs / "stacked-2", tiny_model, **changes)
+    with monkeypatch.context() as patched:
+        at_step(patched, 1, stacked.stop.touch)
+        assert ended(stacked).state == "stopped"
+    stacked.stop.unlink()
+    other = {name: weight * 2 for name, weight in began_on.items()}
+    save_file(other, below.adapter / "adapter_model.safetensors", metadata={"format": "pt"})
+    assert ended(stacked).resumed_from_step == 1
+    after = weights_of(stacked)
+    assert all(torch.equal(after[name][2:], weight) for name, weight in began_on.items() if "lora_A" in name)
+    assert all(torch.equal(after[name][:, 2:], weight * 8) for name, weight in began_on.items() if "lora_B" in name)
+
+
 def test_experts_in_one_parameter_are_stacked_too(tmp_path: Path) -> None:
     def wrapped(rank: int) -> Any:
         model = make_model(tmp_path / "base", "fused")
@@ -103,6 +125,18 @@ def test_experts_in_one_parameter_are_stacked_too(tmp_path: Path) -> None:
     assert all(torch.equal(view, old) for (view, _), old in zip(part.parts, before, strict=True))
 
 
+def test_the_chain_of_the_reports_runs_on_a_small_base(tiny_model: Path, tmp_path: Path) -> None:
+    typed = {"preset": "gpt-oss-20b-cpt-sft-report", "base_model": str(tiny_model), "engine": "transformers"}
+    cpt, sft = planned(typed | {"max_steps": 1}, {"dataset": "anime"}).configs
+    first = make_run(tmp_path / "cpt-1", tiny_model, **cpt.model_dump(exclude={"base_model"}))
+    first.documents.write_text(TrainingDocument(id=1, title="作品", text="主人公は人物です。" * 30).model_dump_json())
+    changes = {"init_run": "cpt-1", "max_steps": 1}
+    second = make_run(tmp_path / "sft-1", tiny_model, **sft.model_dump(exclude={"base_model"}) | changes)
+    assert [ended(run).state for run in (first, second)] == ["finished", "finished"]
+    shapes = [json.loads((run.adapter / "adapter_config.json").read_text("utf-8")) for run in (first, second)]
+    assert [(shape["r"], shape["lora_alpha"]) for shape in shapes] == [(16, 32), (24, 48)]
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -117,6 +151,15 @@ def test_an_adapter_that_cannot_be_trained_on_gets_a_sentence(
 ) -> None:
     run = make_run(runs / "refused-1", tiny_model, **changes)
     assert ended(run).reason_code == code
+
+
+def test_an_adapter_of_another_shape_is_refused_before_its_base_is_loaded(
+    tiny_model: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "_load", lambda *_: pytest.fail("the base was loaded"))
+    status = ended(make_run(runs / "refused-2", tiny_model, init_run="first-1", lora_r=8, lora_alpha=16))
+    assert status.reason_code == "worker.error_init_shape"
+    assert status.reason_values["lora_r"] == "4" and status.reason_values["wanted_r"] == "8"
 
 
 def test_an_adapter_of_another_base_is_refused(tiny_model: Path, runs: Path, tmp_path: Path) -> None:

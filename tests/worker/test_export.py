@@ -140,7 +140,8 @@ def test_a_cancelled_export_leaves_no_converter_at_work_and_nothing_half_written
     assert process_of(converter, None)
     exports.cancel("run-1")
     wait_until(lambda: process_of(converter, None) is None, seconds=20)
-    assert exports.status("run-1")["gguf"].state == "cancelled"
+    status = exports.status("run-1")["gguf"]
+    assert (status.state, status.reason) == ("cancelled", "The export was cancelled.")
     assert not [path for path in folder.iterdir() if path.is_dir()]
 
 

@@ -29,6 +29,9 @@ def test_two_processes_give_the_losses_of_one_with_the_same_global_batch(tiny_mo
     one, two = map(losses, runs)
     assert [step for step, _ in two] == list(range(1, 9))
     assert [loss for _, loss in two] == pytest.approx([loss for _, loss in one], rel=1e-3)
+    fifth = [run.read_metrics()[0][4] for run in runs]
+    tokens = [(record.tokens_per_s or 0) * record.elapsed_s for record in fifth]  # those of every process
+    assert tokens[1] == pytest.approx(tokens[0], rel=0.3)
     status = runs[1].read_status()
     assert status and (status.state, status.step) == ("finished", 8)
     assert (runs[1].adapter / "adapter_model.safetensors").is_file()

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tests.worker.running import losses, make_run, spawn, wait_until
 from training import checkpoints, launch, worker
 from training.contract import PROJECT_ROOT as ROOT
-from training.contract import MetricRecord, RunFolder, RunStatus
+from training.contract import MetricRecord, ProbeAnswer, ProbeRecord, RunFolder, RunStatus
 from training.trainer import RunTrainer
 
 pytestmark = pytest.mark.usefixtures("signals_restored")
@@ -132,6 +132,22 @@ def test_a_run_that_ends_while_it_loads_again_stands_where_it_stood(killed: RunF
     assert (status.state, status.step, status.total_steps) == ("stopped", 8, 12)
 
 
+def test_a_run_killed_between_its_adapter_and_its_last_word_goes_on_from_its_checkpoints(
+    killed: RunFolder, whole: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt  # like SIGKILL, nothing in the worker outlives it
+
+    folder = copied(killed, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(worker.Report, "end", die)
+        with pytest.raises(KeyboardInterrupt):
+            worker.main([str(folder.root)])
+    assert folder.adapter.is_dir()
+    assert_same_course(finish(folder), whole, 8)
+    assert list(folder.checkpoints.iterdir()) == []
+
+
 def test_a_failure_at_the_beginning_of_an_epoch_loses_nothing(
     tiny_model: Path, whole: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,3 +245,14 @@ def test_records_after_the_checkpoint_are_cut_and_a_half_line_with_them(tmp_path
     assert [record.step for record in folder.read_metrics()[0]] == [1, 2, 3, 4]
     assert checkpoints.cut_records(folder, 0) == 0.0
     assert folder.metrics.read_bytes() == b""
+
+
+def test_answers_are_kept_whatever_they_hold_and_a_half_character_is_cut(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    answer = ProbeAnswer(question="誰？", answer="一行目\u2028二行目\u0085", reply_state="ok", verdict="right")
+    asked = {"epoch": 1, "question_set": "trained", "asked": 1, "right": 1, "partly": 0, "seconds": 1}
+    line = ProbeRecord(step=4, answers=(answer,), **asked).model_dump_json() + "\n"
+    folder.probes.write_bytes(line.encode() + line.encode()[: line.encode().index("誰".encode()) + 1])
+    checkpoints.cut_records(folder, 4)
+    (record,) = folder.read_probes()[0]
+    assert record.answers == (answer,) and folder.probes.read_text("utf-8") == line
