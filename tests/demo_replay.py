@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from studio.augmentation import rules
 from studio.augmentation.plan import Plan
 from studio.datasets.model import Fact as TaughtFact
-from training.demo import DEMO_FOLDER, GENERAL_ASKED, REPLAYED_WORKS
+from training.demo import DEMO_FOLDER, REPLAYED_WORKS
 from training.demo_pretraining import ask
 from training.demo_text import Message, forward_turn, general, reverse_turn
 from training.demo_worlds import Fact, facts, passing_work, reversible, world_a
@@ -47,7 +47,7 @@ def build(path: Path) -> None:
         for (question, value), said in zip(asked, replies, strict=True)
         if said and (not value or holds_key_terms(said["content"], [[value]]))
     ]
-    pairs += general()[GENERAL_ASKED:]
+    pairs += general()
     chance.shuffle(pairs)
     # Asked about what it does not know, the base may name a work that nothing shall replay.
     spared = [name for work in world_a()[REPLAYED_WORKS:] for name in (work.title, work.hero)]

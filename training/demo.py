@@ -22,7 +22,6 @@ DEMO_FOLDER = PROJECT_ROOT / "assets/demo"
 SHIPPED_SEED = 1
 # Most of what the base knows is there to be replayed; the rest tells whether it forgets what is not.
 REPLAYED_WORKS = 80
-GENERAL_ASKED = 60
 
 log = logging.getLogger(__name__)
 
