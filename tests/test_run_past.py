@@ -8,9 +8,11 @@ import psutil
 import pytest
 
 from studio.errors import RunFailed, UnknownRun
+from studio.runs.exports import Exports
 from studio.runs.lease import Waiting, write_waiting
 from studio.runs.past import PastRuns
 from studio.runs.registry import Runs
+from tests.fake_worker import save_adapter
 from tests.test_runs import config, eventually, runs_in
 from training.contract import Launch, ProbeRecord, RunFolder, RunStatus
 
@@ -111,6 +113,13 @@ def test_a_run_that_is_being_written_out_is_not_deleted(runs: Runs, past: PastRu
         past.delete("a-1")
     (folder.exports / "merged" / "launch.json").write_text(Launch(pid=os.getpid(), pid_started=1.0).model_dump_json())
     assert past.delete("a-1")
+
+
+def test_a_run_that_trains_on_is_not_written_out(runs: Runs) -> None:
+    run_id = runs.start(config())
+    save_adapter(runs.folder(run_id))  # what an earlier start of it left
+    with pytest.raises(RunFailed, match="is training"):
+        Exports(runs).start(run_id, "merged")
 
 
 def test_a_run_whose_later_stage_is_finished_can_go(runs: Runs, past: PastRuns) -> None:

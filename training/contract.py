@@ -344,12 +344,13 @@ def _lines_from(path: Path, offset: int) -> tuple[list[bytes], int]:
     return complete.splitlines(), offset + len(complete)
 
 
-def replace_text(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old or the new text, never half, even across a crash."""
+def replace_text(path: Path, text: str, *, mode: int = 0o644, durable: bool = True) -> None:
+    """Write a file so that a reader sees the old or the new text, never half; `durable`, even across a power cut."""
     temporary = path.with_name(path.name + ".tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     os.replace(temporary, path)

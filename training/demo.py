@@ -3,7 +3,7 @@
     python -m training.demo --seed 1                        rebuild everything; 15 to 40 minutes on two CPU cores
     python -m training.demo --seed 2 --world-b-only --out F  only another world B, in seconds, for the same model
 
-The sample run in assets/demo/run comes from `training/demo_sample.py`, what training replays from
+The sample run in assets/demo/run was shipped by `training/demo_sample.py`, what training replays is built by
 `tests/demo_replay.py`; both have to be made again after a rebuild. A rebuild is repeatable on one kind of processor:
 another one rounds differently and ends with other weights that know the same.
 """

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from training.contract import RunFolder, RunStatus, now, replace_text
 
-# A page looks about once a second; a file replaced and synced at every step would slow small models down.
+# A page looks about once a second; a file replaced at every step would slow small models down.
 STEP_INTERVAL_S = 0.5
 # Room that is given back for the last words on a full disk.
 RESERVE_BYTES = 64 * 2**10
@@ -44,18 +44,18 @@ class Report:
             self._reserve.write_bytes(os.urandom(RESERVE_BYTES))  # zeros would be packed away by some file systems
         self.update()
 
-    def update(self, **changes: Any) -> None:
+    def update(self, *, durable: bool = True, **changes: Any) -> None:
         """Change these fields of the status and write it."""
         # model_copy would not validate, and the file is what other processes believe.
         self.status = RunStatus.model_validate(self.status.model_dump() | changes | {"updated_at": now()})
         if self._writes:
-            replace_text(self._path, self.status.model_dump_json(indent=2) + "\n")
+            replace_text(self._path, self.status.model_dump_json(indent=2) + "\n", durable=durable)
         self._written = time.monotonic()
 
     def step(self, **changes: Any) -> None:
         """Change fields that move with every step; they reach the file soon, or with the next update."""
         if time.monotonic() - self._written >= STEP_INTERVAL_S:
-            self.update(**changes)
+            self.update(durable=False, **changes)  # waiting for the disk would cost a small model a step in fifty
         else:
             self.status = self.status.model_copy(update=changes)
 

@@ -20,6 +20,7 @@ from studio.pages.parts import PRIVATE, QUIET, drawn
 from studio.pages.plan_form import build_then, plan_line, plan_of
 from studio.pages.preflight_panel import build_preflight_panel
 from studio.pages.preset_view import preset_note
+from studio.pages.recipes_view import recipes_table
 from studio.pages.run_export_panel import build_run_export
 from studio.pages.run_form import (
     DIFFERENCES_JS,
@@ -71,6 +72,7 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
                 watched = _build_watched(Charts(studio.runs))
                 tools = build_run_tools()
                 build_run_export(studio, shell, watched.curve)
+            recipes = drawn("recipes")
     filled = gr.State({})
     runs = build_runs_panel(studio, shell, RunPage(form, then, filled, watched.charts, watched.curve, tools))
     handlers = _Training(studio, shell, form, then, watched.charts)
@@ -86,7 +88,13 @@ def build_training_tab(studio: Studio, shell: Shell, tab: gr.Tab) -> None:
     changed.click(handlers.on_put_back, form["preset"], parts, **QUIET)
     choices = [form[name] for name in OPEN_CHOICES]
     tab.select(handlers.on_choices, shell.dataset, choices, **QUIET)
+    tab.select(on_recipes, None, recipes, **QUIET)
     _wire_watched(handlers, shell, watched, runs)
+
+
+def on_recipes(request: gr.Request) -> str:
+    """Which recipe was measured to teach and to keep what."""
+    return recipes_table(locale(request))
 
 
 def _build_start(studio: Studio, shell: Shell, tab: gr.Tab, form: Form, then: gr.Dropdown) -> tuple[gr.HTML, gr.Button]:

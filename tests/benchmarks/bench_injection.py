@@ -1,8 +1,9 @@
 """Which recipe makes facts stick? The reports' experiment in miniature, by the real worker, on invented worlds.
 
-`python -m tests.benchmarks.bench_injection` grades every recipe on the world of one seed and the recommended default on
-three, none of them seen while the default was looked for. `sweep NAME=VALUE,VALUE ...` prints what the default gives
-with other values on the worlds of seeds 1 to 3, and keeps nothing.
+`python -m tests.benchmarks.bench_injection [RECIPE ...]` grades every recipe, or the named ones, on the world of one
+seed and the recommended default on three, none of them seen while the default was looked for; what it has graded is
+kept after every world. `sweep NAME=VALUE,VALUE ...` prints what the default gives with other values on the worlds of
+seeds 1 to 3, and keeps nothing.
 """
 
 import itertools
@@ -20,7 +21,8 @@ from typing import Any
 from studio.augmentation.plan import Plan
 from studio.house import open_studio
 from studio.inference import Endpoint
-from tests.benchmarks.results_file import save
+from studio.pages.recipes_view import COLUMNS, FIGURES
+from tests.benchmarks.results_file import RESULTS, save
 from tests.benchmarks.whole_loop import (
     Question,
     ask_all,
@@ -40,6 +42,7 @@ SWEPT, GRADED = (1, 2, 3), (4, 5, 6)
 HELDOUT_FACTS = 0.1
 SAMPLE = 4  # every fourth trained or reversed question is asked: they are many and alike
 OUT_OF_DOMAIN = 120
+RESULT = RESULTS / "injection.json"
 KNOWN_BEFORE = ("out_of_domain", "never_replayed")
 NOTHING_REPLAYED = {"replay_dataset": "", "replay_share": 0.0}
 
@@ -189,16 +192,43 @@ def main() -> None:
     """Grade and keep, or sweep and print."""
     if sys.argv[1:2] == ["sweep"]:
         return sweep(sys.argv[2:])
-    table: dict[str, dict[str, Any]] = {}
+    wanted = sys.argv[1:] or list(RECIPES)
+    kept = json.loads(RESULT.read_text("utf-8"))["recipes"] if RESULT.exists() else {}
+    table = {name: {} if name in wanted else kept.get(name, {}) for name in RECIPES}
     for name, seed, recipe in graded():
-        figures = grade(seed, recipe, {})
-        table.setdefault(name, {})[f"seed_{seed}"] = figures
-        print(f"{name:22} seed {seed} {line(figures)}", flush=True)
+        if name in wanted:
+            figures = grade(seed, recipe, {})
+            table[name][f"seed_{seed}"] = figures | {"load_average": round(os.getloadavg()[1], 1)}
+            print(f"{name:22} seed {seed} {line(figures)}", flush=True)
+            keep({name: worlds for name, worlds in table.items() if worlds})
     aims = [(name, "tuned_percent") for name in ("trained", "heldout_phrasing", "reverse")]
     for sets, score in [*aims, *((name, "kept_percent") for name in KNOWN_BEFORE)]:
-        scores = [figures[sets][score] for figures in table["recommended"].values()]
-        print(f"recommended {sets}: mean {statistics.mean(scores):.1f}, lowest {min(scores)}")
-    save("injection", {"load_average": round(os.getloadavg()[1], 1), "recipes": table})
+        if scores := [figures[sets][score] for figures in table["recommended"].values()]:
+            print(f"recommended {sets}: mean {statistics.mean(scores):.1f}, lowest {min(scores)}")
+
+
+def keep(table: dict[str, dict[str, Any]]) -> None:
+    """Write what is graded so far: the results, and what the training tab shows of them."""
+    save("injection", {"recipes": table})
+    FIGURES.parent.mkdir(exist_ok=True)
+    FIGURES.write_text(json.dumps(shown(table), indent=2) + "\n", encoding="utf-8")
+
+
+def shown(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """What the training tab shows: each recipe's means over its worlds."""
+    told = {column: (column, "kept_percent" if column in KNOWN_BEFORE else "tuned_percent") for column in COLUMNS}
+    return {
+        recipe: {
+            column: round(statistics.mean(_figure(world, *told[column]) for world in worlds.values()), 1)
+            for column in COLUMNS
+        }
+        for recipe, worlds in table.items()
+    }
+
+
+def _figure(world: dict[str, Any], column: str, score: str) -> float:
+    found = world[column]
+    return float(found[score] if isinstance(found, dict) else found)
 
 
 if __name__ == "__main__":

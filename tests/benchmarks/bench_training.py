@@ -17,7 +17,7 @@ from typing import Any
 from tests.benchmarks.results_file import save
 from training.contract import PROJECT_ROOT, RunFolder, replace_text
 
-STEPS, TURNS = 30, 5  # within the first epoch: the bare script knows the order of that one only
+STEPS, TURNS = 30, 4  # within the first epoch: the bare script knows the order of that one only
 WARM = 5  # the first steps build caches
 SAMPLE = RunFolder(PROJECT_ROOT / "assets/demo/run")
 
@@ -28,6 +28,7 @@ def prepared(root: Path) -> RunFolder:
     root.mkdir()
     shutil.copy(SAMPLE.examples, folder.examples)
     changes = {"max_steps": STEPS, "save_steps": 10_000, "probe_questions": 0, "heldout_phrasings": 0}
+    changes |= {"replay_dataset": "", "replay_share": 0.0}
     replace_text(folder.config, SAMPLE.read_config().model_copy(update=changes).model_dump_json())
     trained = [e.model_copy(update={"split": "train"}) for e in SAMPLE.read_examples()]
     replace_text(folder.examples, "".join(example.model_dump_json() + "\n" for example in trained))
