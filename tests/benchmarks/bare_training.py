@@ -1,4 +1,4 @@
-"""A bare TRL script with the settings of a run: `python -m tests.benchmarks.bare_training RUN_FOLDER RESULT.json`.
+"""A bare TRL script with the settings of a run: `python -m tests.benchmarks.bare_training RUN_FOLDER RESULT.jsonl`.
 
 Everything that the worker does beside training is left out: no status, no metrics file, no probes, no checkpoints, no
 checks. It takes the run's examples in the worker's order, so that the losses can be compared step by step.
@@ -6,7 +6,6 @@ checks. It takes the run's examples in the worker's order, so that the losses ca
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +22,19 @@ LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_
 
 
 class _Watch(TrainerCallback):
-    """Notes when each step ended and its loss."""
+    """Writes a line for each step, with its loss."""
 
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-        self.losses: list[float] = []
-
-    def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.ends.append(time.monotonic())
+    def __init__(self, path: Path) -> None:
+        self._lines = path.open("w", encoding="utf-8")
 
     def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
         if "loss" in logs:
-            self.losses.append(logs["loss"])
+            self._lines.write(json.dumps({"loss": logs["loss"]}) + "\n")
+            self._lines.flush()
 
 
 def main(folder: RunFolder, result: Path) -> None:
-    """Train without saving, and write the seconds and losses of all steps."""
+    """Train without saving."""
     config = folder.read_config()
     base = resolve_base_model(config.base_model)
     set_seed(config.seed)
@@ -53,7 +49,7 @@ def main(folder: RunFolder, result: Path) -> None:
     data = mixture.load(folder, config, tokenizer)
     order = list(data.sampler(config.per_device_train_batch_size))
     rows = data.train.select(order).remove_columns("seq_lengths")
-    watch = _Watch()
+    watch = _Watch(result)
     trainer = SFTTrainer(
         model=model,
         args=_arguments(config, str(folder.root / "bare")),
@@ -68,7 +64,6 @@ def main(folder: RunFolder, result: Path) -> None:
         if parameter.requires_grad:
             parameter.data = parameter.data.float()  # SFTTrainer makes them bf16
     trainer.train()
-    result.write_text(json.dumps({"ends": watch.ends, "losses": watch.losses}))
 
 
 def _arguments(config: Any, output_dir: str) -> SFTConfig:

@@ -1,23 +1,27 @@
 """What does the worker cost beside a bare TRL script of the same settings? `python -m tests.benchmarks.bench_training`.
 
-Both train the demo's examples, in turns, each in a process of its own; the losses of all steps are compared too.
+Both train the demo's examples, each in a process of its own, a few steps at a time while the other is halted: the speed
+of a shared machine drifts by more within a minute than what is looked for. The losses of all steps are compared too.
 """
 
-import itertools
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import Any
 
 from tests.benchmarks.results_file import save
 from training.contract import PROJECT_ROOT, RunFolder, replace_text
 
-STEPS, TURNS = 30, 4  # within the first epoch: the bare script knows the order of that one only
+# Within the first epoch: the bare script knows the order of that one only.
+STEPS, TURNS = 33, 3
+AT_ONCE = 2
+POLL_S = 0.002
 WARM = 5  # the first steps build caches
 SAMPLE = RunFolder(PROJECT_ROOT / "assets/demo/run")
 
@@ -35,54 +39,85 @@ def prepared(root: Path) -> RunFolder:
     return folder
 
 
-def worker(root: Path) -> tuple[list[float], list[float]]:
-    """Seconds and losses of the steps of the real worker."""
-    folder = prepared(root)
-    _run("training.worker", str(root))
-    records = [record for record in folder.read_metrics()[0] if record.loss is not None]
-    return _between([record.elapsed_s for record in records]), [record.loss for record in records if record.loss]
+class Side:
+    """A training that goes on when it is told to, a few steps at a time."""
 
+    def __init__(self, module: str, lines: Path, *arguments: str) -> None:
+        self._lines = lines
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=PROJECT_ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
-def bare(root: Path) -> tuple[list[float], list[float]]:
-    """Seconds and losses of the steps of the bare script."""
-    prepared(root)
-    result = root / "bare.json"
-    _run("tests.benchmarks.bare_training", str(root), str(result))
-    told: dict[str, Any] = json.loads(result.read_text())
-    return _between(told["ends"]), told["losses"]
+    def losses(self) -> list[float]:
+        """Of all steps so far."""
+        whole = self._lines.read_bytes().rpartition(b"\n")[0].splitlines() if self._lines.exists() else []
+        return [loss for line in whole if (loss := json.loads(line).get("loss")) is not None]
 
+    def go_on(self, steps: int) -> float:
+        """Seconds until that many steps are done; then it is halted, unless it has ended."""
+        began = time.perf_counter()
+        self._process.send_signal(signal.SIGCONT)
+        while len(self.losses()) < steps:
+            if self._process.poll() not in (None, 0):
+                raise SystemExit(f"{self._process.args} failed")
+            time.sleep(POLL_S)
+        seconds = time.perf_counter() - began
+        if steps < STEPS:
+            self._process.send_signal(signal.SIGSTOP)
+        return seconds
 
-def _run(module: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", module, *arguments], cwd=PROJECT_ROOT, check=True, stdout=subprocess.DEVNULL)
-
-
-def _between(moments: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in itertools.pairwise(moments)][WARM:]
+    def end(self) -> None:
+        """Let it end, or end it."""
+        self._process.send_signal(signal.SIGCONT)
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def main() -> None:
     """Train in turns, compare, keep."""
     seconds: dict[str, list[float]] = {"worker": [], "bare": []}
-    losses: dict[str, list[float]] = {}
+    differences: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
         for turn in range(TURNS):
-            pair = [("worker", worker), ("bare", bare)]
-            for name, train in pair if turn % 2 else pair[::-1]:
-                steps, losses[name] = train(Path(scratch) / f"{name}{turn}")
-                seconds[name] += steps
-                print(name, f"{1000 * statistics.median(steps):.0f} ms a step", flush=True)
-    medians = {name: statistics.median(steps) for name, steps in seconds.items()}
-    apart = max(abs(one - other) for one, other in zip(losses["worker"], losses["bare"], strict=True))
-    figures = {
+            folders = {name: prepared(Path(scratch) / f"{name}{turn}") for name in seconds}
+            lines = folders["bare"].root / "bare.jsonl"
+            sides = {"worker": Side("training.worker", folders["worker"].metrics, str(folders["worker"].root))}
+            sides["worker"].go_on(WARM)
+            sides["bare"] = Side("tests.benchmarks.bare_training", lines, str(folders["bare"].root), str(lines))
+            sides["bare"].go_on(WARM)
+            for step in range(WARM + AT_ONCE, STEPS + 1, AT_ONCE):
+                # Whoever goes first has the caches of the other: they take turns at that too.
+                for name in list(sides)[:: 1 if step // AT_ONCE % 2 else -1]:
+                    seconds[name].append(sides[name].go_on(step))
+            pairs = zip(*(side.losses() for side in sides.values()), strict=True)
+            differences += [abs(one - other) for one, other in pairs]
+            for side in sides.values():
+                side.end()
+            print(told(seconds), flush=True)
+    figures = told(seconds) | {
         "steps": STEPS,
-        "worker_step_ms": round(1000 * medians["worker"], 1),
-        "bare_step_ms": round(1000 * medians["bare"], 1),
-        "ratio": round(medians["worker"] / medians["bare"], 3),
-        "largest_loss_difference": apart,
+        "largest_loss_difference": max(differences),
         "load_average": round(os.getloadavg()[1], 1),
     }
     print(json.dumps(figures))
     save("training", figures)
+
+
+def told(seconds: dict[str, list[float]]) -> dict[str, float]:
+    """Milliseconds a step, and the median of the ratios of the same steps, seconds after one another."""
+    ratios = [one / other for one, other in zip(seconds["worker"], seconds["bare"], strict=True)]
+    medians = {name: statistics.median(found) / AT_ONCE for name, found in seconds.items()}
+    return {
+        "worker_step_ms": round(1000 * medians["worker"], 1),
+        "bare_step_ms": round(1000 * medians["bare"], 1),
+        "ratio": round(statistics.median(ratios), 3),
+    }
 
 
 if __name__ == "__main__":
