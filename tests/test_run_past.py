@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from studio.errors import RunFailed, UnknownRun
-from studio.runs.exports import Exports
+from studio.runs.exports import RunExports
 from studio.runs.lease import Waiting, write_waiting
 from studio.runs.past import PastRuns
 from studio.runs.registry import Runs
@@ -119,7 +119,7 @@ def test_a_run_that_trains_on_is_not_written_out(runs: Runs) -> None:
     run_id = runs.start(config())
     save_adapter(runs.folder(run_id))  # what an earlier start of it left
     with pytest.raises(RunFailed, match="is training"):
-        Exports(runs).start(run_id, "merged")
+        RunExports(runs).start(run_id, "merged")
 
 
 def test_a_run_whose_later_stage_is_finished_can_go(runs: Runs, past: PastRuns) -> None:
