@@ -215,7 +215,7 @@ def keep(table: dict[str, dict[str, Any]]) -> None:
 
 
 def shown(table: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """What the training tab shows: each recipe's means over its worlds, of seconds the median: the machine is shared."""
+    """What the training tab shows: the means over a recipe's worlds, of seconds the median."""
     middle = {"seconds": statistics.median}
     told = {column: (column, "kept_percent" if column in KNOWN_BEFORE else "tuned_percent") for column in COLUMNS}
     return {
