@@ -66,7 +66,7 @@ def test_the_choices_that_are_open_hold_what_there_is() -> None:
 
 
 def test_digits_in_full_width_are_the_same_number() -> None:
-    assert differences(preset_values("demo") | {"learning_rate": "２ｅ－３"}) == {}
+    assert differences(preset_values("demo") | {"learning_rate": "１．５ｅ－３"}) == {}
 
 
 def test_a_changed_field_is_marked_and_can_be_put_back() -> None:
