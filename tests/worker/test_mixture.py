@@ -34,6 +34,17 @@ def write_lines(path: Path, lines: list[Frozen]) -> None:
     path.write_text("".join(line.model_dump_json() + "\n" for line in lines), encoding="utf-8")
 
 
+def general_examples(number: int) -> list[TrainingExample]:
+    """Replayed ones, whose ids are those of another dataset."""
+    return [
+        TrainingExample(
+            id=place, fact_id=place, split="train", kind="seed", answer_style="short",
+            question=f"首都{place}は？", answer="東京です。",
+        )
+        for place in range(number)
+    ]  # fmt: skip
+
+
 def config(**changes: object) -> RunConfig:
     return RunConfig(**({"dataset": "anime", "base_model": "base", "max_length": 96} | changes))
 
@@ -118,14 +129,7 @@ def test_questions_are_mixed_into_articles_by_packing_all_of_them(tokenizer, fol
 
 
 def test_replay_is_trained_beside_facts_and_may_carry_their_numbers(tokenizer, folder) -> None:
-    general = [
-        TrainingExample(
-            id=number, fact_id=number, split="train", kind="seed", answer_style="short",
-            question=f"首都{number}は？", answer="東京です。",
-        )
-        for number in range(6)
-    ]  # fmt: skip
-    write_lines(folder.replay, [*general, ARTICLES[2]])
+    write_lines(folder.replay, [*general_examples(6), ARTICLES[2]])
     data = mixture.load(folder, config(replay_share=0.25), tokenizer)
     assert (data.replayed, data.examples, data.facts) == (7, 18, 6)
     assert len(set(data.subjects)) == 6 + 6 + 1
@@ -133,14 +137,7 @@ def test_replay_is_trained_beside_facts_and_may_carry_their_numbers(tokenizer, f
 
 
 def test_replay_that_is_too_much_for_an_epoch_takes_turns_unless_it_is_packed(tokenizer, folder) -> None:
-    general = [
-        TrainingExample(
-            id=number, fact_id=number, split="train", kind="seed", answer_style="short",
-            question=f"首都{number}は？", answer="東京です。",
-        )
-        for number in range(20)
-    ]  # fmt: skip
-    write_lines(folder.replay, general)
+    write_lines(folder.replay, general_examples(20))
     data = mixture.load(folder, config(replay_share=0.25), tokenizer)
     assert (data.replayed, data.examples, data.sequences, len(data.train)) == (6, 18, 24, 38)
     sampler, seen = data.sampler(4), Counter()
