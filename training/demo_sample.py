@@ -24,7 +24,7 @@ def ship(run: RunFolder, sample: RunFolder) -> None:
         raise ValueError(f"{run.root} is no finished run of the preset demo")
     shutil.rmtree(sample.root, ignore_errors=True)
     sample.root.mkdir()
-    for path in (run.config, run.examples, run.metrics, run.probes, run.probe_questions):
+    for path in (run.config, run.examples, run.metrics):
         shutil.copy(path, sample.root)
     shutil.copytree(run.adapter, sample.adapter)
     # The process is of the machine that trained; a reader elsewhere must not look for it.
